@@ -1,0 +1,27 @@
+"""Errors for names that nobody knows."""
+
+import difflib
+
+
+def unknown_name(kind, name, options):
+    """Makes the error for a name that is not among the known ones, offering the near ones.
+
+    Args:
+        kind: str, what the name is a name of ("preset", "dataset", "method").
+        name: the name that was received.
+        options: iterable of str, the names that exist.
+
+    Returns:
+        A ValueError of one line, for the caller to raise.
+
+    Example:
+        >>> unknown_name("method", "roll-out", ["raw", "rollout", "tscam"])
+        ValueError("Unknown method; did you mean 'rollout'? Received: method='roll-out'")
+    """
+    options = sorted(options)
+    near = difflib.get_close_matches(str(name), options, n=3)
+    if near:
+        advice = f"did you mean {' or '.join(map(repr, near))}?"
+    else:
+        advice = f"expected one of {', '.join(map(repr, options))}."
+    return ValueError(f"Unknown {kind}; {advice} Received: {kind}={name!r}")
