@@ -103,7 +103,7 @@ class TestRaw:
 class TestRollout:
     def test_by_hand(self):
         first, second = np.array([[0.5, 0.5], [0.2, 0.8]]), np.array([[1.0, 0.0], [0.6, 0.4]])
-        # (A + I) / 2 is [[.75, .25], [.1, .9]], then [[1, 0], [.3, .7]]; multiplied, the last layer on the left:
+        # (A + I) / 2 is [[.75, .25], [.1, .9]], then [[1, 0], [.3, .7]]; multiplied, last layer on the left:
         expected = np.array([[0.75, 0.25], [0.295, 0.705]])
         for row in np.eye(2):
             ours = numpy(relevance.rollout([first[None, None], second[None, None]], row))
