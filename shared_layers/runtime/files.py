@@ -11,15 +11,15 @@ import tempfile
 def write_aside(path):
     """Gives a temporary path to write to, renamed onto `path` once the block has succeeded.
 
-    If the block raises (a full disk, Ctrl-C), what it wrote is removed and whatever lay at `path` before stays.
-    A process that is killed leaves at most a hidden folder beside `path`.
+    If the block raises (a full disk, Ctrl-C), what it wrote is removed and whatever lay at `path` before
+    stays. A process that is killed leaves at most a hidden folder beside `path`.
 
     Args:
         path: str or path-like, the file or folder to write. Missing parent folders are made.
 
     Yields:
-        A `pathlib.Path` with the same name (so the same suffix) in a hidden folder beside `path`. Nothing is there
-        yet: write a file there, or make it a folder.
+        A `pathlib.Path` with the same name (so the same suffix) in a hidden folder beside `path`. Nothing is
+        there yet: write a file there, or make it a folder.
 
     Example:
         >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -43,7 +43,7 @@ def _rename_over(source, target, previous):
     if not target.is_dir():
         os.replace(source, target)
         return
-    # A folder cannot be renamed onto one that is not empty: step the old one aside, and back if the new one fails.
+    # A folder cannot be renamed onto one that is not empty: the old one steps aside, and back on failure.
     os.rename(target, previous)
     try:
         os.rename(source, target)

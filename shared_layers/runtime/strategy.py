@@ -1,0 +1,104 @@
+"""`tf.distribute` strategies by name; TensorFlow only."""
+
+import os
+
+import keras
+
+from shared_layers.runtime.names import unknown_name
+
+
+def get_strategy(name):
+    """Makes a `tf.distribute` strategy; models are built and compiled under its `scope()`.
+
+    Args:
+        name: str, "none" (the default strategy: one replica), "mirrored" (one replica on each GPU of this
+            machine, or on each logical CPU device), "multi_worker" (one process on each machine, described
+            by the environment's `TF_CONFIG`) or "tpu" (the one that `TPU_NAME` names, or the local one).
+
+    Returns:
+        A `tf.distribute.Strategy`.
+
+    Raises:
+        ValueError: for an unknown name, another backend than TensorFlow, no `TF_CONFIG` or no TPU.
+
+    Example:
+        >>> get_strategy("none").num_replicas_in_sync
+        1
+    """
+    makers = {"none": _none, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}
+    if name not in makers:
+        raise unknown_name("strategy", name, makers)
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise ValueError(f"Strategies need Keras's TensorFlow backend. Received: KERAS_BACKEND={backend}")
+    return makers[name]()
+
+
+def is_chief(strategy):
+    """Says whether this process is the one that writes files and reports.
+
+    Args:
+        strategy: a `tf.distribute.Strategy`, or None for none.
+
+    Returns:
+        bool, False on every worker but one.
+    """
+    resolver = getattr(strategy, "cluster_resolver", None)
+    if resolver is None or resolver.task_type in (None, "chief"):
+        return True
+    return "chief" not in resolver.cluster_spec().jobs and resolver.task_id == 0
+
+
+def shard_by_row(dataset):
+    """Makes several workers share each batch of a dataset, row by row, wherever its rows are read from.
+
+    Without this, workers that read files would each look for files of its own.
+
+    Args:
+        dataset: tf.data.Dataset of global batches, the same one on every worker.
+
+    Returns:
+        tf.data.Dataset, for `fit`, `evaluate` and `predict`.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return dataset.with_options(options)
+
+
+def _none():
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy()
+
+
+def _mirrored():
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def _multi_worker():
+    import tensorflow as tf
+
+    if "TF_CONFIG" not in os.environ:
+        raise ValueError(
+            "The multi_worker strategy needs the workers' addresses in the environment, such as "
+            'TF_CONFIG={"cluster": {"worker": ["one:1234", "two:1234"]}, '
+            '"task": {"type": "worker", "index": 0}}. '
+            "Received: TF_CONFIG=None"
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _tpu():
+    import tensorflow as tf
+
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
+    except (ValueError, tf.errors.OpError) as error:
+        raise ValueError(f"No TPU answers. Received: TPU_NAME={name}") from error
+    return tf.distribute.TPUStrategy(resolver)
