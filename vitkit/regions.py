@@ -162,22 +162,21 @@ def component_boxes(masks):
     """
     masks = np.asarray(masks, bool)
     height, width = masks.shape[1:]
-    edges = np.diff(np.pad(masks, [(0, 0), (0, 0), (1, 1)]).astype("int8"), axis=2)
-    owner, row, start = np.nonzero(edges == 1)
-    end = np.nonzero(edges == -1)[2]
+    # A column right of each mask and a row below it keep runs and masks apart in one long line.
+    line = np.pad(masks, [(0, 0), (0, 1), (0, 1)]).ravel()
+    stride = width + 1
+    turns = np.flatnonzero(np.diff(line, prepend=False))
+    start, end = turns[::2], turns[1::2]
 
-    # One number for each place, growing row by row; the empty row between masks keeps them apart.
-    stride = width + 2
-    line = (owner * (height + 1) + row) * stride
-    # A run touches, diagonals too, those of the next line that end at or after its start and start at or
+    # A run touches, diagonals too, those of the next row that end at or after its start and start at or
     # before its end: a range first .. last, as runs are sorted.
-    first = np.searchsorted(line + end, line + stride + start, "left")
-    last = np.searchsorted(line + start, line + stride + end, "right")
+    first = np.searchsorted(end, start + stride, "left")
+    last = np.searchsorted(start, end + stride, "right")
     touching = np.maximum(last - first, 0)
-    upper = np.repeat(np.arange(len(row)), touching)
+    upper = np.repeat(np.arange(len(start)), touching)
     lower = np.arange(len(upper)) + np.repeat(first - (touching.cumsum() - touching), touching)
 
-    root = np.arange(len(row))
+    root = np.arange(len(start))
     while (root[upper] != root[lower]).any():
         smaller = np.minimum(root[upper], root[lower])
         np.minimum.at(root, root[upper], smaller)
@@ -186,8 +185,9 @@ def component_boxes(masks):
             root = root[root]
 
     roots, component = np.unique(root, return_inverse=True)
-    boxes = np.stack([row, start, row + 1, end], 1)
+    owner, row = np.divmod(start // stride, height + 1)
+    column = start % stride
     lows, highs = np.full((len(roots), 2), max(height, width)), np.zeros((len(roots), 2), int)
-    np.minimum.at(lows, component, boxes[:, :2])
-    np.maximum.at(highs, component, boxes[:, 2:])
+    np.minimum.at(lows, component, np.stack([row, column], 1))
+    np.maximum.at(highs, component, np.stack([row + 1, column + end - start], 1))
     return owner[roots], np.concatenate([lows, highs], 1)

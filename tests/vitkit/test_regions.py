@@ -111,3 +111,8 @@ def test_component_boxes_follows_a_spiral():
     boxes = sorted(map(tuple, boxes.tolist()))
     assert boxes == naive_component_boxes(spiral)
     assert len(owners) == 2
+
+
+def test_component_boxes_of_nothing():
+    owners, boxes = regions.component_boxes(np.zeros((2, 3, 5), bool))
+    assert (owners.shape, boxes.shape) == ((0,), (0, 4))
