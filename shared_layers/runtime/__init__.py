@@ -1,9 +1,23 @@
 """What a run of either kit needs: the model base, strategies, presets, schedules, callbacks and export."""
 
+from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN
+from shared_layers.runtime.export import export_saved_model
 from shared_layers.runtime.files import write_aside
 from shared_layers.runtime.model import Model
 from shared_layers.runtime.names import unknown_name
 from shared_layers.runtime.schedules import WarmupCosine
 from shared_layers.runtime.strategy import get_strategy, is_chief, shard_by_row
 
-__all__ = ["Model", "WarmupCosine", "get_strategy", "is_chief", "shard_by_row", "unknown_name", "write_aside"]
+__all__ = [
+    "Model",
+    "Progress",
+    "SafeCheckpoint",
+    "StopOnNaN",
+    "WarmupCosine",
+    "export_saved_model",
+    "get_strategy",
+    "is_chief",
+    "shard_by_row",
+    "unknown_name",
+    "write_aside",
+]

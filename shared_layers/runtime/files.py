@@ -39,6 +39,23 @@ def write_aside(path):
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def refuse_to_replace_others(folder, marker):
+    """Refuses to replace a folder that holds something else than what is to be written.
+
+    Args:
+        folder: str or path-like, which `write_aside` is going to replace.
+        marker: str, the name of a file that what is written there always holds.
+
+    Raises:
+        ValueError: if the path is a file, or a folder with files in it but not this one.
+    """
+    folder = pathlib.Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file()):
+        raise ValueError(
+            f"Expected a new or empty folder, or one with {marker} in it. Received: folder={str(folder)!r}"
+        )
+
+
 def _rename_over(source, target, previous):
     if not target.is_dir():
         os.replace(source, target)

@@ -1,0 +1,215 @@
+"""Models by name, from a hub, a folder or a file: the mechanism of both kits' `from_preset`."""
+
+import json
+import os
+import pathlib
+import zipfile
+
+import keras
+
+from shared_layers.runtime.files import refuse_to_replace_others, write_aside
+from shared_layers.runtime.names import unknown_name
+
+_PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
+
+
+class Presets:
+    """What lets a `keras.Model` class be made from a preset and written as one.
+
+    Such a class is registered (`keras.saving.register_keras_serializable`), its constructor builds the model,
+    and its layers have names, so that a weight has the same path in every instance.
+
+    Attributes:
+        presets: dict, name -> {"config": constructor arguments} and, where weights are published,
+            "hf": "owner/repository".
+    """
+
+    presets = {}  # noqa: RUF012 -- a table that subclasses replace and nobody changes
+
+    @classmethod
+    def from_preset(cls, source, load_weights=True, **overrides):
+        """Makes a model from a preset's name, a hub's repository, a folder or a file.
+
+        Args:
+            source: str or path-like: a name in `presets`; "hf://owner/repository"; a folder written by
+                `save_to_preset`; a `.keras` file; another folder or file that `import_checkpoint` can read.
+            load_weights: bool, False for fresh weights.
+            **overrides: constructor arguments in place of the source's. A weight whose shape changes with
+                them is adapted by `adapt_weight`.
+
+        Returns:
+            A model of this class, not compiled.
+
+        Raises:
+            ValueError: for an unknown name, a model of another class, a pickle, a weight that does not fit.
+            OSError: if there is no such file, or the hub does not answer.
+        """
+        source = os.fspath(source)
+        preset = cls.presets.get(source, {})
+        if preset and not load_weights:
+            return _construct(cls, preset["config"], overrides)
+        if preset and "hf" not in preset:
+            raise ValueError(
+                f"No weights are published for it: pass load_weights=False. Received: source={source!r}"
+            )
+        if preset:
+            path = _download(preset["hf"], load_weights)
+        elif source.startswith("hf://"):
+            path = _download(source.removeprefix("hf://"), load_weights)
+        else:
+            path = _local(source, cls.presets)
+
+        saved = _saved_config(path)
+        if "registered_name" not in saved:
+            if load_weights:
+                _refuse_pickles(path)
+            return cls.import_checkpoint(path, load_weights, overrides)
+        _check_class(cls, saved["registered_name"], source)
+        if load_weights:
+            model = keras.saving.load_model(path, compile=False)
+            return model.override(**overrides) if overrides else model
+        model = keras.saving.deserialize_keras_object({**saved, "compile_config": None})
+        return _construct(type(model), model.get_config(), overrides) if overrides else model
+
+    def save_to_preset(self, folder):
+        """Writes the model's configuration and weights for `from_preset`, without what training added.
+
+        Args:
+            folder: str or path-like; whole or absent afterwards. A preset that is there already is replaced.
+
+        Raises:
+            ValueError: if the folder holds something else.
+        """
+        refuse_to_replace_others(folder, marker="config.json")
+        with write_aside(folder) as temporary:
+            # A copy has no optimizer, whose state would treble the size.
+            keras.saving.save_model(self.override(), temporary, zipped=False)
+
+    def override(self, **overrides):
+        """Makes a model like this one but for some constructor arguments, with this one's weights.
+
+        Args:
+            **overrides: constructor arguments.
+
+        Returns:
+            A new model of the same class. A weight of another shape, or that this model has not, is what
+            `adapt_weight` makes of it.
+
+        Raises:
+            ValueError: for an unknown argument or a weight that does not fit.
+        """
+        config = self.get_config()
+        for name in overrides:
+            if name not in config:
+                raise unknown_name("argument", name, config)
+        model = _construct(type(self), config, overrides)
+        values = {_path(self, weight): keras.ops.convert_to_numpy(weight) for weight in self.weights}
+        for weight in model.weights:
+            path, shape = _path(model, weight), tuple(weight.shape)
+            value = values.get(path)
+            if value is None or value.shape != shape:
+                value = self.adapt_weight(path, value, shape)
+            if value is not None:
+                weight.assign(value)
+        return model
+
+    @classmethod
+    def import_checkpoint(cls, path, load_weights, overrides):
+        """Makes a model from another library's format; a kit's models override this.
+
+        Args:
+            path: `pathlib.Path` of a file, or of a folder, such as one with a hub's `config.json` and
+                `model.safetensors`.
+            load_weights: bool, as in `from_preset`.
+            overrides: dict of constructor arguments, which the model is to be made with.
+
+        Returns:
+            A model of this class.
+
+        Raises:
+            ValueError: if the class cannot read the format.
+        """
+        raise ValueError(
+            f"{cls.__name__} reads only .keras files and folders written by save_to_preset. "
+            f"Received: path={str(path)!r}"
+        )
+
+    def adapt_weight(self, path, value, shape):
+        """Makes a weight fit a model with other constructor arguments; a kit's models override this.
+
+        Args:
+            path: str, the weight's path inside the model, such as "head/kernel".
+            value: array, the weight of this model, or None if it has none of this path.
+            shape: tuple of int, the shape that is expected.
+
+        Returns:
+            array of that shape, or None to keep the new model's initial value.
+
+        Raises:
+            ValueError: if there is no way to adapt it.
+        """
+        received = "none" if value is None else value.shape
+        raise ValueError(f"Expected the weight {path} to have shape {shape}. Received: shape={received}")
+
+
+def _construct(cls, config, overrides):
+    try:
+        return cls.from_config({**config, **overrides})
+    except TypeError as error:
+        raise ValueError(f"{cls.__name__} cannot take these arguments. Received: {overrides}") from error
+
+
+def _path(model, weight):
+    return weight.path.removeprefix(f"{model.name}/")
+
+
+def _download(repository, load_weights):
+    import huggingface_hub.errors
+
+    patterns = ["*.json", "*.safetensors"] if load_weights else ["*.json"]
+    try:
+        return pathlib.Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
+    except (huggingface_hub.errors.HFValidationError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise OSError(
+            f"The hub did not give the files: {reason}. Received: repository={repository!r}"
+        ) from error
+
+
+def _local(source, presets):
+    path = pathlib.Path(source)
+    if path.exists():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        raise FileNotFoundError(f"Expected a file or folder that exists. Received: source={source!r}")
+    raise unknown_name("preset", source, presets)
+
+
+def _saved_config(path):
+    """The configuration that Keras or a hub's library wrote, {} where there is none."""
+    try:
+        if path.suffix == ".keras" and path.is_file():
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read("config.json"))
+        if (path / "config.json").is_file():
+            return json.loads((path / "config.json").read_text())
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ValueError(f"Expected a whole model ({error}). Received: source={str(path)!r}") from error
+    return {}
+
+
+def _check_class(cls, name, source):
+    saved = keras.saving.get_registered_object(name)
+    if saved is None or not issubclass(saved, cls):
+        raise ValueError(f"Expected a {cls.__name__}. Received: source={source!r}, which holds a {name}")
+
+
+def _refuse_pickles(path):
+    files = list(path.iterdir()) if path.is_dir() else [path]
+    suffixes = {file.suffix for file in files}
+    if suffixes & _PICKLES and ".safetensors" not in suffixes:
+        pickle = next(file for file in files if file.suffix in _PICKLES)
+        raise ValueError(
+            "Expected safetensors, since to unpickle a file is to run the code inside; convert it. "
+            f"Received: source={str(pickle)!r}"
+        )
