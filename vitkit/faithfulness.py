@@ -7,7 +7,7 @@ def deletion(predict, pictures, heatmaps, targets, colour, steps=32):
     """Deletion: area under the class's probability while the hottest pixels are covered first; low is good.
 
     Args:
-        predict: callable, uint8 pictures (b, H, W, 3) -> probabilities (b, c).
+        predict: callable, uint8 pictures (n, H, W, 3) -> probabilities (n, c); n is steps + 1.
         pictures: uint8 (b, H, W, 3).
         heatmaps: float (b, H, W); equal values are taken row by row.
         targets: int (b,), the class to watch; the paper's is the one predicted for the whole picture.
@@ -32,7 +32,7 @@ def insertion(predict, pictures, heatmaps, targets, steps=32):
     """Insertion: the same area while a blurred picture gets its hottest pixels back first; high is good.
 
     Args:
-        predict: callable, uint8 pictures (b, H, W, 3) -> probabilities (b, c).
+        predict: callable, uint8 pictures (n, H, W, 3) -> probabilities (n, c); n is steps + 1.
         pictures: uint8 (b, H, W, 3).
         heatmaps: float (b, H, W); equal values are taken row by row.
         targets: int (b,), the class to watch.
@@ -80,12 +80,12 @@ def _area_under_exchange(predict, before, after, heatmaps, targets, steps):
             "Expected heatmaps of the pictures' shape (batch, height, width). "
             f"Received: pictures.shape={np.shape(before)}, heatmaps.shape={heatmaps.shape}"
         )
-    hottest_first = np.argsort(-heatmaps.reshape(len(heatmaps), -1), axis=1, kind="stable")
-    rank = np.argsort(hottest_first, axis=1).reshape(heatmaps.shape)  # 0 = the hottest pixel
-    probabilities = []
-    for step in range(steps + 1):
-        exchanged = rank < round(step / steps * rank[0].size)
-        mixed = np.where(exchanged[..., None], after, before)
-        probabilities.append(np.asarray(predict(mixed))[np.arange(len(heatmaps)), targets])
-    ends = (probabilities[0] + probabilities[-1]) / 2
-    return (np.sum(probabilities, axis=0, dtype="float64") - ends) / steps
+    areas = []
+    for heatmap, old, new, target in zip(heatmaps, before, after, targets, strict=True):
+        hottest_first = np.argsort(-heatmap, axis=None, kind="stable")
+        rank = np.argsort(hottest_first).reshape(heatmap.shape)  # 0 = the hottest pixel
+        counts = np.rint(np.linspace(0, rank.size, steps + 1))
+        exchanged = rank < counts[:, None, None]  # (steps + 1, H, W)
+        probabilities = np.asarray(predict(np.where(exchanged[..., None], new, old)), "float64")[:, target]
+        areas.append((probabilities.sum() - (probabilities[0] + probabilities[-1]) / 2) / steps)
+    return np.array(areas)

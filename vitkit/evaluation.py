@@ -1,0 +1,294 @@
+"""How well a model classifies and whether it looks at the object: numbers beside their baselines."""
+
+import numpy as np
+
+from shared_layers.runtime import unknown_name
+from vitkit import faithfulness, focus, regions
+from vitkit.preprocessing import prepare
+
+_MAPS = ("heatmap", "centre", "random")
+_TARGETS = ("predicted", "label")
+_BOX_MARGIN = 0.1
+_STEPS = 16
+
+# Name in the result: its title in the table, which record it sums up, and how.
+_FOCUS = {
+    "pointing": ("pointing game", "pointing", np.mean),
+    "energy": ("energy on the object", "energy", np.mean),
+    "enrichment": ("energy over area", "enrichment", np.mean),
+    "pixel_accuracy": ("pixel accuracy", "counts", focus.pixel_accuracy),
+    "mean_iou": ("mean IoU", "counts", focus.mean_iou),
+    "average_precision": ("average precision", "precision", np.mean),
+    "object_average_precision": ("average precision, object", "object_precision", np.mean),
+    "max_box_accuracy": ("MaxBoxAccV2", "overlaps", focus.max_box_accuracy),
+    "deletion": ("deletion (low is good)", "deletion", np.mean),
+    "insertion": ("insertion", "insertion", np.mean),
+}
+
+
+def evaluate(
+    model,
+    source,
+    *,
+    method="auto",
+    target="predicted",
+    batch_size=32,
+    limit=None,
+    deletion_limit=64,
+    colour=None,
+    seed=0,
+    progress=None,
+    explain=None,
+):
+    """Measures a model's accuracy and, where masks or boxes say where the object is, where the model looks.
+
+    Each number of the heatmaps stands beside the same number of two maps that do not know the picture: a
+    Gaussian in its centre, and noise in cells as large as the model's patches.
+
+    Accuracy is also taken with the background masked (all but the object covered) and with the object masked:
+    its bounding box covered, grown by a tenth of its size on each side, since covering just the object would
+    leave its silhouette, which can tell the class. What covers is the colour that the model's normalisation
+    turns to 0.
+
+    Args:
+        model: `vitkit.ViTClassifier`, or a `vitkit.ViTBackbone` to measure heatmaps that need no class.
+        source: what `vitkit.datasets.load` returns: `dataset` (unbatched dicts with image, label, and perhaps
+            mask and box), `class_names`, `num_examples`. Pictures of one size. Where model and source both
+            name their classes, labels are matched by name. A mask without a box makes its own.
+        method: str, see `vitkit.explain`.
+        target: "predicted" or "label": the class that heatmaps explain, what the model says or what is true.
+        batch_size: int, pictures at a time.
+        limit: int, at most so many pictures, spread over the data set; `None`: all.
+        deletion_limit: int, deletion and insertion of so many of these; each costs 102 predictions. 0: none.
+        colour: three numbers in 0 .. 255 to cover with, instead of the model's mean.
+        seed: int, of the random maps.
+        progress: callable (done, total), both in pictures, or `None`. `total` is `None` while it is unknown.
+        explain: callable to use in the place of `vitkit.explain`.
+
+    Returns:
+        dict of strings, numbers and dicts, ready for JSON:
+
+        - "num_examples", "num_with_object", "method", "target", "seed";
+        - "accuracy": "top1", "top5" (with more than five classes), "per_class" {name: accuracy};
+        - "masked", of the pictures with an object: accuracy "clean", "background_masked", "object_masked",
+          and "chance", the share of the commonest class;
+        - "focus": {metric: {"heatmap", "centre", "random"}}, see `vitkit.focus` and `vitkit.faithfulness`.
+
+        What needs a class, a mask or a box that is not there is left out.
+
+    Raises:
+        ValueError: an unknown target or method, pictures of several sizes or none, or a class of the data set
+            that the model does not know.
+    """
+    if target not in _TARGETS:
+        raise unknown_name("target", target, _TARGETS)
+    height, width = source.dataset.element_spec["image"].shape[:2]
+    if height is None or width is None:
+        raise ValueError(
+            "Expected pictures of one size: load the data with image_size=. "
+            f"Received: image shape {tuple(source.dataset.element_spec['image'].shape)}"
+        )
+    if explain is None:
+        from vitkit.heatmaps import explain
+    if colour is None:
+        colour = 255 * np.asarray(model.preprocessing["mean"])
+    class_of_label = _class_numbers(model, source)
+    predict = _predictor(model, batch_size)
+    dataset, total = _spread_out(source, limit)
+    sample_every = max(1, (total or 0) // max(1, deletion_limit))
+    centre = focus.centre_gaussian(height, width)
+    generator = np.random.default_rng(seed)
+
+    records, done = [], 0
+    for batch in dataset.batch(batch_size).as_numpy_iterator():
+        classes = class_of_label[batch["label"]]
+        seen = explain(model, batch["image"], method=method, target=classes if target == "label" else None)
+        maps = {
+            "heatmap": seen.heatmap,
+            "centre": np.broadcast_to(centre, seen.heatmap.shape),
+            "random": focus.random_maps(*seen.heatmap.shape, seen.evidence.shape[1:], generator),
+        }
+        record = _looks(batch, maps)
+        if seen.logits is not None:
+            record |= _answers(batch, classes, seen.logits, predict, colour)
+            number, remainder = np.divmod(done + np.arange(len(classes)), sample_every)
+            sample = np.flatnonzero((remainder == 0) & (number < deletion_limit))
+            explained = seen.logits.argmax(1) if seen.target is None else seen.target
+            record |= _exchanges(batch, maps, explained, sample, predict, colour)
+        records.append(record)
+        done += len(classes)
+        if progress:
+            progress(done, total)
+    if not records:
+        raise ValueError(f"Expected at least one picture. Received: none, with limit={limit}")
+
+    records = {
+        name: np.concatenate([record[name] for record in records if name in record])
+        for name in {name for record in records for name in record}
+    }
+    return {
+        "num_examples": done,
+        "num_with_object": int(records["present"].sum()),
+        "method": seen.method,
+        "target": target,
+        "seed": seed,
+        **_summary(records, source.class_names),
+    }
+
+
+def table(metrics):
+    """Sets the result of `evaluate` as text, in columns.
+
+    Args:
+        metrics: dict that `evaluate` returned, perhaps read back from JSON.
+
+    Returns:
+        str of several lines.
+    """
+    counted = f"{metrics['num_examples']} pictures, {metrics['num_with_object']} of them with a marked object"
+    lines = [f"{counted}; method {metrics['method']}, target {metrics['target']}"]
+    if "accuracy" in metrics:
+        accuracy = metrics["accuracy"]
+        lines += ["", f"{'accuracy':<28}{accuracy['top1']:>9.3f}"]
+        if "top5" in accuracy:
+            lines.append(f"{'  one of five':<28}{accuracy['top5']:>9.3f}")
+        lines += [f"{'  ' + name:<28}{value:>9.3f}" for name, value in accuracy["per_class"].items()]
+    if "masked" in metrics:
+        masked = metrics["masked"]
+        lines += ["", f"{'accuracy with an object':<28}{'accuracy':>9}{'of clean':>9}"]
+        for name, value in masked.items():
+            share = f"{value / masked['clean']:>9.2f}" if masked["clean"] else ""
+            lines.append(f"{'  ' + name.replace('_', ' '):<28}{value:>9.3f}{share}")
+    if "focus" in metrics:
+        lines += ["", f"{'where it looks':<28}" + "".join(f"{name:>9}" for name in _MAPS)]
+        for metric, values in metrics["focus"].items():
+            lines.append(
+                f"{'  ' + _FOCUS[metric][0]:<28}" + "".join(f"{values[name]:>9.3f}" for name in _MAPS)
+            )
+    return "\n".join(lines)
+
+
+def _class_numbers(model, source):
+    """int array: the class, as the model counts, of each label of the source."""
+    known = getattr(model, "class_names", None)
+    named = list(source.class_names)
+    if not known:
+        return np.arange(len(named))
+    number = {name: index for index, name in enumerate(known)}
+    for name in named:
+        if name not in number:
+            raise unknown_name("class", name, known)
+    return np.array([number[name] for name in named])
+
+
+def _predictor(model, batch_size):
+    """A callable: uint8 pictures (n, H, W, 3) -> probabilities (n, c)."""
+
+    def predict(pictures):
+        parts = np.split(pictures, range(batch_size, len(pictures), batch_size))
+        prepared = (prepare(part, **model.preprocessing) for part in parts)
+        logits = np.concatenate([model.predict_on_batch(part) for part in prepared])
+        odds = np.exp(logits - logits.max(1, keepdims=True))
+        return odds / odds.sum(1, keepdims=True)
+
+    return predict
+
+
+def _spread_out(source, limit):
+    """The data set, or every n-th of it, and the number of its pictures if that is known."""
+    if limit is None:
+        return source.dataset, source.num_examples
+    if source.num_examples is None:
+        return source.dataset.take(limit), None
+    every = max(1, source.num_examples // max(1, limit))
+    return source.dataset.shard(every, 0).take(limit), min(limit, source.num_examples)
+
+
+def _objects(batch):
+    """Which pictures show an object, and the masks and boxes of these."""
+    if "mask" in batch:
+        masks = batch["mask"].astype(bool)
+        present = masks.any((1, 2))
+        boxes = batch["box"][present] if "box" in batch else regions.mask_boxes(masks[present])
+        return present, masks[present], boxes
+    pictures = batch["image"]
+    boxes = batch.get("box", np.zeros((len(pictures), 4)))
+    present = (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return present, regions.box_masks(boxes[present], *pictures.shape[1:3]), boxes[present]
+
+
+def _looks(batch, maps):
+    """What the maps find: (record, map) -> array, a value for each picture with an object."""
+    present, masks, boxes = _objects(batch)
+    found = {"present": present}
+    if not present.any():
+        return found
+    for name, heatmaps in maps.items():
+        heatmaps = heatmaps[present]
+        found["pointing", name] = focus.pointing_game(heatmaps, masks)
+        found["energy", name] = focus.energy_share(heatmaps, masks)
+        found["enrichment", name] = focus.energy_enrichment(heatmaps, masks)
+        found["overlaps", name] = focus.box_overlaps(heatmaps, boxes)
+        if "mask" in batch:  # a box is no segmentation
+            found["counts", name] = focus.segmentation_counts(heatmaps, masks)
+            found["precision", name] = focus.average_precision(heatmaps, masks)
+            found["object_precision", name] = focus.average_precision(heatmaps, masks, object_only=True)
+    return found
+
+
+def _answers(batch, classes, logits, predict, colour):
+    """The rank of each picture's true class; and whether pictures with an object are right, partly covered."""
+    if classes.max() >= logits.shape[1]:
+        raise ValueError(
+            "Expected labels below the model's number of classes. "
+            f"Received: label {classes.max()} for {logits.shape[1]} classes"
+        )
+    order = np.argsort(-logits, axis=1, kind="stable")
+    answers = {"label": batch["label"], "rank": (order == classes[:, None]).argmax(1)}
+    present, masks, boxes = _objects(batch)
+    if present.any():
+        around = regions.box_masks(regions.grow_boxes(boxes, _BOX_MARGIN), *masks.shape[1:])
+        for name, covered in (("background_masked", ~masks), ("object_masked", around)):
+            pictures = regions.paint(batch["image"][present], covered, colour)
+            answers[name] = predict(pictures).argmax(1) == classes[present]
+    return answers
+
+
+def _exchanges(batch, maps, targets, sample, predict, colour):
+    """Deletion and insertion of some pictures: (record, map) -> array."""
+    areas = {}
+    if not sample.size:
+        return areas
+    for name, heatmaps in maps.items():
+        given = predict, batch["image"][sample], heatmaps[sample], targets[sample]
+        areas["deletion", name] = faithfulness.deletion(*given, colour, steps=_STEPS)
+        areas["insertion", name] = faithfulness.insertion(*given, steps=_STEPS)
+    return areas
+
+
+def _summary(records, class_names):
+    summary = {}
+    if "rank" in records:
+        right, labels = records["rank"] == 0, records["label"]
+        summary["accuracy"] = {"top1": float(right.mean())}
+        if len(class_names) > 5:
+            summary["accuracy"]["top5"] = float((records["rank"] < 5).mean())
+        summary["accuracy"]["per_class"] = {
+            name: float(right[labels == label].mean())
+            for label, name in enumerate(class_names)
+            if (labels == label).any()
+        }
+    if "object_masked" in records:
+        present = records["present"]
+        summary["masked"] = {
+            "clean": float(right[present].mean()),
+            "background_masked": float(records["background_masked"].mean()),
+            "object_masked": float(records["object_masked"].mean()),
+            "chance": float(np.bincount(labels[present]).max() / present.sum()),
+        }
+    found = {
+        metric: {name: float(sum_up(records[record, name])) for name in _MAPS}
+        for metric, (_, record, sum_up) in _FOCUS.items()
+        if (record, _MAPS[0]) in records
+    }
+    return summary | ({"focus": found} if found else {})
