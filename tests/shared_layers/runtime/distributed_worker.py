@@ -1,0 +1,99 @@
+"""One process of the tests of replicas: `python -m ... none|mirrored|multi_worker|jax OUT.npz CHECKPOINTS`.
+
+Trains the same small model on the same global batches in every case of CASES and writes what came of it.
+"""
+
+import contextlib
+import sys
+
+import numpy as np
+
+CASES = {
+    "plain": {},
+    "uneven": {},
+    "clipped": {"global_clipnorm": 0.05},
+    "accumulated": {"gradient_accumulation_steps": 3},
+    "averaged": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+    "mixed_bfloat16": {},
+    "mixed_float16": {},
+    "everything": {
+        "gradient_accumulation_steps": 2,
+        "global_clipnorm": 0.05,
+        "use_ema": True,
+        "ema_momentum": 0.5,
+    },
+    "resumed": {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5},
+}
+BATCH = 8
+
+
+def make_scope(strategy):
+    from shared_layers import runtime
+
+    if strategy == "jax":
+        return contextlib.nullcontext
+    if strategy == "mirrored":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    return runtime.get_strategy(strategy).scope
+
+
+def make_model(case, scope):
+    from tests.shared_layers.runtime.small_model import SmallModel, compile_model, set_same_weights
+
+    dtype = case if case.startswith("mixed") else "mixed_float16" if case == "everything" else None
+    with scope():
+        model = SmallModel(dtype=dtype)
+        compile_model(model, **CASES[case])
+    set_same_weights(model)
+    return model
+
+
+def run(case, scope, checkpoints):
+    """Trains two epochs; in the case "resumed" by two models, with the folder `checkpoints` between them."""
+    import keras
+
+    from shared_layers import runtime
+    from tests.shared_layers.runtime.small_model import make_data
+
+    # 17 rows leave a last batch of one row: one replica has it, the other has none.
+    inputs, labels = make_data(17 if case == "uneven" else 24)
+    if case == "everything":
+        # Overflows on the second replica alone; both must skip this update, as one process does.
+        inputs[6] = np.inf
+    options = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
+    model = make_model(case, scope)
+    epoch = 0
+    if case == "resumed" and checkpoints:
+        checkpoint = runtime.SafeCheckpoint(checkpoints, monitor="loss")
+        model.fit(inputs, labels, callbacks=[checkpoint], **options)
+        # Where the workers wait for one another, and so for the chief to have written.
+        model.evaluate(inputs, labels, batch_size=BATCH, verbose=0)
+        model = make_model(case, scope)
+        epoch = runtime.SafeCheckpoint(checkpoints).resume(model)
+    history = model.fit(inputs, labels, initial_epoch=epoch, epochs=2, **options).history
+    weights = [*model.weights, *model.optimizer.variables]
+    results = {
+        "loss": history["loss"][-1],
+        "accuracy": history["accuracy"][-1],
+        "weights": np.concatenate([np.ravel(keras.ops.convert_to_numpy(weight)) for weight in weights]),
+    }
+    if case in ("plain", "uneven"):
+        results["predictions"] = model.predict(inputs, batch_size=BATCH, verbose=0)
+        results["evaluation"] = model.evaluate(inputs, labels, batch_size=BATCH, verbose=0)
+    return {f"{case}/{name}": np.asarray(value) for name, value in results.items()}
+
+
+def main():
+    strategy, out, checkpoints = sys.argv[1:]
+    scope = make_scope(strategy)
+    results = {}
+    for case in CASES:
+        results.update(run(case, scope, checkpoints))
+    np.savez(out, **results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Several replicas, several workers and another backend against one process, each in processes of its own."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.shared_layers.runtime.distributed_worker import CASES
+
+ROOT = pathlib.Path(__file__).parents[3]
+OTHERS = ("mirrored", "worker_0", "worker_1", "jax")
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def start(strategy, out, checkpoints, **environment):
+    module = "tests.shared_layers.runtime.distributed_worker"
+    return subprocess.Popen(
+        [sys.executable, "-m", module, strategy, str(out), str(checkpoints)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("replicas")
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
+    processes = {
+        "none": start("none", folder / "none.npz", checkpoints=""),
+        "mirrored": start("mirrored", folder / "mirrored.npz", folder / "mirrored"),
+        "jax": start("jax", folder / "jax.npz", folder / "jax", KERAS_BACKEND="jax"),
+    }
+    for index in range(2):
+        task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        out = folder / f"worker_{index}.npz"
+        processes[f"worker_{index}"] = start("multi_worker", out, folder / "workers", TF_CONFIG=task)
+    try:
+        for name, process in processes.items():
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, f"{name}: {output[-3000:]}"
+    finally:
+        for process in processes.values():
+            process.kill()
+    return {name: np.load(folder / f"{name}.npz") for name in processes}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("other", OTHERS)
+def test_agrees_with_one_process(results, case, other):
+    # bfloat16 has 8 bits, and half a batch is rounded otherwise than a whole one.
+    tolerance = 1e-3 if case.startswith("mixed") or case == "everything" else 1e-5
+    names = [name for name in results["none"].files if name.startswith(f"{case}/")]
+    assert names
+    for name in names:
+        expected, found = results["none"][name], results[other][name]
+        if name.endswith("weights"):
+            assert np.isfinite(expected).all()
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def test_training_changes_weights(results):
+    assert len({float(results["none"][f"{case}/weights"].sum()) for case in CASES}) == len(CASES)
