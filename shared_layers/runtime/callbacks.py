@@ -81,6 +81,8 @@ class SafeCheckpoint(keras.callbacks.Callback):
                 warnings.filterwarnings("error", message="Skipping variable loading for optimizer")
                 model.load_weights(path)
                 progress = json.loads(archive.comment)
+            for seed, value in zip(_seeds(model), progress["seeds"], strict=True):
+                seed.assign(value)
         except (zipfile.BadZipFile, UserWarning, ValueError) as error:
             raise ValueError(
                 f"Expected a checkpoint of this model and optimizer. Received: path={str(path)!r}"
@@ -108,9 +110,17 @@ class SafeCheckpoint(keras.callbacks.Callback):
                 folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             path = stack.enter_context(write_aside(folder / name))
             self.model.save(path)
+            seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in _seeds(self.model)]
+            progress = {"epoch": epoch + 1, "best": self.best, "seeds": seeds}
             # As the archive's comment, the progress is in the same file and out of Keras's way.
             with zipfile.ZipFile(path, "a") as archive:
-                archive.comment = json.dumps({"epoch": epoch + 1, "best": self.best}).encode()
+                archive.comment = json.dumps(progress).encode()
+
+
+def _seeds(model):
+    """The states of the model's random layers, which Keras does not save."""
+    weights = {id(weight) for weight in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 @contextlib.contextmanager
