@@ -9,8 +9,8 @@ def export_saved_model(path, signatures, variables, assets=()):
     Args:
         path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
         signatures: dict, name -> (function, specs): a callable that takes one tensor for each `tf.TensorSpec`
-            in the list `specs` (their names are the signature's arguments) and returns a dict of tensors.
-            "serving_default" is what servers call.
+            in the list `specs` (their names are the signature's arguments) and returns a dict of tensors; it
+            is traced as it is, without AutoGraph. "serving_default" is what servers call.
         variables: list of `keras.Variable` (`model.variables`) or `tf.Variable` that the functions use.
         assets: tf.saved_model.Asset, lookup tables and the like that the functions use.
 
@@ -33,10 +33,9 @@ def export_saved_model(path, signatures, variables, assets=()):
     # The module holds tensors' variables and traced graphs alone, so no Keras object is written.
     module.all_variables = [getattr(variable, "value", variable) for variable in variables]
     module.all_assets = list(assets)
-    functions = {
-        name: tf.function(function, input_signature=specs) for name, (function, specs) in signatures.items()
-    }
     with write_aside(path) as temporary:
-        tf.saved_model.save(
-            module, str(temporary), {n: f.get_concrete_function() for n, f in functions.items()}
-        )
+        functions = {
+            name: tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
+            for name, (function, specs) in signatures.items()
+        }
+        tf.saved_model.save(module, str(temporary), functions)

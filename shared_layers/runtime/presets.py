@@ -47,7 +47,7 @@ class Presets:
         source = os.fspath(source)
         preset = cls.presets.get(source, {})
         if preset and not load_weights:
-            return _construct(cls, preset["config"], overrides)
+            return cls.from_config({**preset["config"], **overrides})
         if preset and "hf" not in preset:
             raise ValueError(
                 f"No weights are published for it: pass load_weights=False. Received: source={source!r}"
@@ -69,7 +69,7 @@ class Presets:
             model = keras.saving.load_model(path, compile=False)
             return model.override(**overrides) if overrides else model
         model = keras.saving.deserialize_keras_object({**saved, "compile_config": None})
-        return _construct(type(model), model.get_config(), overrides) if overrides else model
+        return model.from_config({**model.get_config(), **overrides}) if overrides else model
 
     def save_to_preset(self, folder):
         """Writes the model's configuration and weights for `from_preset`, without what training added.
@@ -102,7 +102,7 @@ class Presets:
         for name in overrides:
             if name not in config:
                 raise unknown_name("argument", name, config)
-        model = _construct(type(self), config, overrides)
+        model = self.from_config({**config, **overrides})
         values = {_path(self, weight): keras.ops.convert_to_numpy(weight) for weight in self.weights}
         for weight in model.weights:
             path, shape = _path(model, weight), tuple(weight.shape)
@@ -150,13 +150,6 @@ class Presets:
         """
         received = "none" if value is None else value.shape
         raise ValueError(f"Expected the weight {path} to have shape {shape}. Received: shape={received}")
-
-
-def _construct(cls, config, overrides):
-    try:
-        return cls.from_config({**config, **overrides})
-    except TypeError as error:
-        raise ValueError(f"{cls.__name__} cannot take these arguments. Received: {overrides}") from error
 
 
 def _path(model, weight):
