@@ -103,6 +103,10 @@ class Presets:
             if name not in config:
                 raise unknown_name("argument", name, config)
         model = self.from_config({**config, **overrides})
+        if not model.built:
+            raise ValueError(
+                f"Expected {type(model).__name__} to be built by its constructor. Received: built=False"
+            )
         values = {_path(self, weight): keras.ops.convert_to_numpy(weight) for weight in self.weights}
         for weight in model.weights:
             path, shape = _path(model, weight), tuple(weight.shape)

@@ -86,10 +86,30 @@ def run(case, scope, checkpoints):
     return {f"{case}/{name}": np.asarray(value) for name, value in results.items()}
 
 
+def refusal(scope):
+    """What `fit` says to several steps in one execution, which Keras cannot share among replicas."""
+    import keras
+
+    from tests.shared_layers.runtime.small_model import SmallModel, make_data
+
+    with scope():
+        model = SmallModel()
+        model.compile(
+            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=2
+        )
+    try:
+        model.fit(*make_data(24), batch_size=BATCH, verbose=0)
+    except ValueError as error:
+        return str(error)
+    return "nothing"
+
+
 def main():
     strategy, out, checkpoints = sys.argv[1:]
     scope = make_scope(strategy)
-    results = {}
+    with scope() as inside:
+        results = {"replicas": getattr(inside, "num_replicas_in_sync", 1)}
+    results["refusal"] = refusal(scope)
     for case in CASES:
         results.update(run(case, scope, checkpoints))
     np.savez(out, **results)

@@ -118,10 +118,10 @@ def test_folder_in_a_fresh_process(model, tmp_path):
     program = f"""
 import numpy
 from tests.shared_layers.runtime.small_model import SmallModel, make_data
-numpy.save({str(tmp_path / "out.npy")!r}, SmallModel.from_preset({str(folder)!r})(make_data(3)[0]).numpy())
+numpy.save({str(tmp_path / "out.npy")!r}, SmallModel.from_preset({str(folder)!r}).predict(make_data(3)[0]))
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model(inputs).numpy(), atol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), model.predict(inputs, verbose=0), atol=1e-6)
 
 
 def test_saving_replaces_presets_and_nothing_else(model, tmp_path):
@@ -191,6 +191,11 @@ def test_override_without_an_adaptation_names_the_weight(model):
         ValueError, match=r"weight head/kernel to have shape \(13, 3\). Received: shape=\(13, 7\)"
     ):
         model.override(num_classes=3)
+
+
+def test_override_needs_a_model_built_by_its_constructor():
+    with pytest.raises(ValueError, match=r"OtherModel to be built by its constructor. Received: built=False"):
+        OtherModel().override()
 
 
 def test_override_adapts_weights():

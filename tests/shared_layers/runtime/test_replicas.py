@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -71,6 +72,20 @@ def test_agrees_with_one_process(results, case, other):
         if name.endswith("weights"):
             assert np.isfinite(expected).all()
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "replicas"), [("none", 1), ("mirrored", 2), ("worker_0", 2), ("worker_1", 2)]
+)
+def test_each_strategy_has_its_replicas(results, name, replicas):
+    assert results[name]["replicas"] == replicas
+
+
+@pytest.mark.parametrize("name", ["mirrored", "worker_0"])
+def test_replicas_refuse_several_steps_per_execution(results, name):
+    refusal = str(results[name]["refusal"])
+    assert re.search(r"need steps_per_execution=1.* Received: steps_per_execution=2", refusal)
+    assert str(results["none"]["refusal"]) == "nothing"
 
 
 def test_training_changes_weights(results):
