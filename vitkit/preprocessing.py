@@ -68,11 +68,11 @@ def read_image(source, max_pixels=178_956_970):
     try:
         return _decode(encoded, max_pixels)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"Expected a picture of at most {max_pixels} pixels. Received: {name}") from error
+        raise ValueError(f"Expected a picture of at most {max_pixels} pixels. Received: source={name}") from error
     except Exception as error:  # on corrupt data, Pillow's readers raise almost anything
         is_other = isinstance(error, UnidentifiedImageError)
         reason = "no picture" if is_other else " ".join(str(error).split())
-        raise ValueError(f"Expected a whole picture. Received: {name} ({reason})") from error
+        raise ValueError(f"Expected a whole picture. Received: source={name} ({reason})") from error
 
 
 def prepare(images, image_shape, mean, std, interpolation="bilinear", resize="squash", crop_fraction=0.875):
