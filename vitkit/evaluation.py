@@ -237,7 +237,7 @@ def _looks(batch, maps):
 
 
 def _answers(batch, classes, logits, predict, colour):
-    """The rank of each picture's true class; and whether pictures with an object are right, partly covered."""
+    """Ranks of the true classes; of pictures with an object, whether they are told right partly covered."""
     if classes.max() >= logits.shape[1]:
         raise ValueError(
             "Expected labels below the model's number of classes. "

@@ -136,6 +136,11 @@ def test_the_masked_object_leaves_no_silhouette_and_the_colour_can_be_chosen():
     expected[1:4, 1:3] = True
     np.testing.assert_array_equal((without_bird[0] == 1).all(-1), expected)
 
+    del shown[:]
+    evaluated(examples, model=Watcher(), deletion_limit=0)
+    without_bird = shown[-1]
+    np.testing.assert_allclose(without_bird, 0, atol=0.01)  # the model's mean, as the ground has it
+
 
 def test_every_focus_number_stands_beside_its_baselines():
     examples = birds([0, 1, 1], [(1, 1), (4, 5), (8, 11)])
@@ -165,6 +170,23 @@ def test_deletion_of_the_bird_first_is_quick_and_insertion_too():
     for name in ("centre", "random"):
         assert found["deletion"][name] > found["deletion"]["heatmap"] + 0.05
         assert found["insertion"][name] < found["insertion"]["heatmap"]
+
+
+def test_deletion_watches_the_class_that_is_explained():
+    examples = birds([1])
+    examples["label"][:] = 0  # the model says jay
+    said, true = (evaluated(examples, target=target)["focus"] for target in ("predicted", "label"))
+    assert said["deletion"]["centre"] == pytest.approx(1 - true["deletion"]["centre"])
+    assert said["insertion"]["heatmap"] > 0.7 > 0.3 > true["insertion"]["heatmap"]
+
+
+def test_large_logits_stay_finite():
+    class Certain(ColourModel):
+        def predict_on_batch(self, images):
+            return 1e5 * super().predict_on_batch(images)
+
+    found = evaluated(birds([0, 1]), model=Certain())["focus"]
+    assert found["insertion"]["heatmap"] == pytest.approx(1)
 
 
 def test_batches_do_not_change_the_numbers():

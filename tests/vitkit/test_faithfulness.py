@@ -49,9 +49,21 @@ def test_deletion_covers_with_the_colour_and_ends_with_the_whole_picture():
 
 
 def test_deletion_takes_ties_row_by_row():
-    pictures = np.full((1, 2, 2, 3), 255, "uint8")
-    areas = faithfulness.deletion(left_pixel, pictures, np.zeros((1, 2, 2)), [1], (0, 0, 0), steps=2)
-    np.testing.assert_allclose(areas, [0.25])  # 1, 0, 0
+    covered = []
+
+    def predict(pictures):
+        covered.append((pictures == 0).all(-1).reshape(len(pictures), -1))
+        return brightness(pictures)
+
+    pictures = np.full((1, 22, 26, 3), 255, "uint8")
+    heatmap = np.tile([0.0, 1.0], (1, 22, 13))  # every other pixel is hot
+    faithfulness.deletion(predict, pictures, heatmap, [1], (0, 0, 0), steps=4)
+    hot = np.arange(22 * 26) % 2 == 1
+    upper = np.arange(22 * 26) < 11 * 26
+    for fraction, expected in zip(
+        covered[0], [hot & False, hot & upper, hot, hot | upper, hot | True], strict=True
+    ):
+        np.testing.assert_array_equal(fraction, expected)
 
 
 def test_insertion_gives_the_picture_back_hottest_first():
