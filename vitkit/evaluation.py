@@ -62,7 +62,7 @@ def evaluate(
         deletion_limit: int, deletion and insertion of so many of these; each costs 102 predictions. 0: none.
         colour: three numbers in 0 .. 255 to cover with, instead of the model's mean.
         seed: int, of the random maps.
-        progress: callable (done, total), both in pictures, or `None`. `total` is `None` while it is unknown.
+        progress: callable (done, total), both in pictures, or `None`.
         explain: callable to use in the place of `vitkit.explain`.
 
     Returns:
@@ -95,7 +95,7 @@ def evaluate(
     class_of_label = _class_numbers(model, source)
     predict = _predictor(model, batch_size)
     dataset, total = _spread_out(source, limit)
-    sample_every = max(1, (total or 0) // max(1, deletion_limit))
+    sample_every = max(1, total // max(1, deletion_limit))
     centre = focus.centre_gaussian(height, width)
     generator = np.random.default_rng(seed)
 
@@ -195,11 +195,9 @@ def _predictor(model, batch_size):
 
 
 def _spread_out(source, limit):
-    """The data set, or every n-th of it, and the number of its pictures if that is known."""
+    """The data set, or every n-th of it, and the number of its pictures."""
     if limit is None:
         return source.dataset, source.num_examples
-    if source.num_examples is None:
-        return source.dataset.take(limit), None
     every = max(1, source.num_examples // max(1, limit))
     return source.dataset.shard(every, 0).take(limit), min(limit, source.num_examples)
 

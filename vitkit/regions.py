@@ -181,8 +181,7 @@ def component_boxes(masks):
         smaller = np.minimum(root[upper], root[lower])
         np.minimum.at(root, root[upper], smaller)
         np.minimum.at(root, root[lower], smaller)
-        while (root[root] != root).any():
-            root = root[root]
+        root = root[root]
 
     roots, component = np.unique(root, return_inverse=True)
     owner, row = np.divmod(start // stride, height + 1)

@@ -7,18 +7,12 @@ import pytest
 import tensorflow as tf
 
 from vitkit import focus, regions
+from vitkit.datasets.sources import Source
 from vitkit.evaluation import evaluate, table
 
 HEIGHT, WIDTH = 11, 13
 GREY = 128
 COLOURS = {"robin": (255, 0, 0), "jay": (0, 0, 255)}
-
-
-@dataclasses.dataclass
-class Source:
-    dataset: tf.data.Dataset
-    class_names: list
-    num_examples: int | None
 
 
 @dataclasses.dataclass
@@ -59,9 +53,10 @@ def birds(labels, places=None):
     return {"image": pictures, "label": np.array(labels, "int64"), "mask": masks}
 
 
-def source_of(examples, class_names=tuple(COLOURS), counted=True):
-    count = len(examples["image"]) if counted else None
-    return Source(tf.data.Dataset.from_tensor_slices(examples), list(class_names), count)
+def source_of(examples, class_names=tuple(COLOURS)):
+    return Source(
+        tf.data.Dataset.from_tensor_slices(examples), tuple(class_names), len(examples["image"]), "birds"
+    )
 
 
 def looks_at_birds(model, images, method, target):
@@ -224,7 +219,7 @@ def test_limit_and_deletion_limit_spread_over_the_data_set():
     evaluated(examples, model=Watcher(), deletion_limit=2)
     assert len(whole) == 2 * 6
     assert {first for first, _ in whole} == {last for _, last in whole} == {0, 1}
-    assert evaluated(examples, source=source_of(examples, counted=False), limit=4)["num_examples"] == 4
+    assert evaluated(examples, limit=99)["num_examples"] == 12
 
 
 def test_without_deletion():
@@ -327,7 +322,7 @@ def test_pictures_of_several_sizes_and_none_are_refused():
     }
     several = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=signature)
     with pytest.raises(ValueError, match=r"image_size=. Received: image shape \(None, None, 3\)"):
-        evaluated(None, source=Source(several, ["robin", "jay"], None))
+        evaluated(None, source=Source(several, ("robin", "jay"), 0, "several"))
     with pytest.raises(ValueError, match=r"at least one picture\. Received: none, with limit=0"):
         evaluated(birds([0]), limit=0)
 
