@@ -149,13 +149,14 @@ def table(metrics):
     lines = [f"{counted}; method {metrics['method']}, target {metrics['target']}"]
     if "accuracy" in metrics:
         accuracy = metrics["accuracy"]
-        lines += ["", f"{'accuracy':<28}{accuracy['top1']:>9.3f}"]
-        if "top5" in accuracy:
-            lines.append(f"{'  one of five':<28}{accuracy['top5']:>9.3f}")
-        lines += [f"{'  ' + name:<28}{value:>9.3f}" for name, value in accuracy["per_class"].items()]
+        shares = {name: accuracy[name] for name in ("top1", "top5") if name in accuracy}
+        lines += ["", "accuracy"]
+        lines += [
+            f"{'  ' + name:<28}{value:>9.3f}" for name, value in (shares | accuracy["per_class"]).items()
+        ]
     if "masked" in metrics:
         masked = metrics["masked"]
-        lines += ["", f"{'accuracy with an object':<28}{'accuracy':>9}{'of clean':>9}"]
+        lines += ["", f"{'accuracy, partly covered':<37}{'of clean':>9}"]
         for name, value in masked.items():
             share = f"{value / masked['clean']:>9.2f}" if masked["clean"] else ""
             lines.append(f"{'  ' + name.replace('_', ' '):<28}{value:>9.3f}{share}")
