@@ -31,8 +31,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# `warnings.catch_warnings` swaps a list that all threads share.
-_header_lock = threading.Lock()
+# Pillow warns as it reads headers; `warnings.catch_warnings` swaps a list that all threads share.
+_lock = threading.Lock()
 
 
 def read_image(source, max_pixels=178_956_970):
@@ -68,7 +68,9 @@ def read_image(source, max_pixels=178_956_970):
     try:
         return _decode(encoded, max_pixels)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"Expected a picture of at most {max_pixels} pixels. Received: source={name}") from error
+        raise ValueError(
+            f"Expected a picture of at most {max_pixels} pixels. Received: source={name}"
+        ) from error
     except Exception as error:  # on corrupt data, Pillow's readers raise almost anything
         is_other = isinstance(error, UnidentifiedImageError)
         reason = "no picture" if is_other else " ".join(str(error).split())
@@ -220,7 +222,10 @@ def _decode(encoded, max_pixels):
     image = _quietly(Image.open, io.BytesIO(encoded))
     if image.width * image.height > max_pixels:
         raise Image.DecompressionBombError
-    image.load()
+    if image.format == "TIFF":  # the one reader that warns, of sizes again, as it decodes
+        _quietly(image.load)
+    else:
+        image.load()
     orientation = _quietly(image.getexif).get(_ORIENTATION)
     image = _to_rgb(image)
     if orientation in _UPRIGHT:
@@ -229,8 +234,8 @@ def _decode(encoded, max_pixels):
 
 
 def _quietly(function, *args):
-    """Calls a function of Pillow that reads headers, which warns of sizes and of odd metadata."""
-    with _header_lock, warnings.catch_warnings():
+    """Calls a function of Pillow without its warnings, of great sizes and of odd metadata; one at a time."""
+    with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(*args)
 

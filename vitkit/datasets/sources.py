@@ -76,7 +76,7 @@ def _tensorflow_dataset(name, split, data_dir):
     import tensorflow_datasets as tfds
 
     builder = _builder(tfds, name, data_dir)
-    features = builder.info.features
+    features = dict(builder.info.features.items())
     image, label = features.get("image"), features.get("label")
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
         described = ", ".join(f"{key} {type(feature).__name__}" for key, feature in features.items())
