@@ -38,8 +38,8 @@ def pipeline(
 
     The same seed gives the same batches, epoch by epoch, in every run and on every number of cores.
 
-    On one core, 64-pixel pictures pass crop and flip at several thousand a second; RandAugment takes about two
-    milliseconds for each.
+    On one core, 64-pixel pictures pass crop and flip at several thousand a second; RandAugment takes about
+    two milliseconds for each.
 
     Args:
         dataset: `tf.data.Dataset` of dicts with "image" uint8 (H, W, 3), of one size or many, and "label"
