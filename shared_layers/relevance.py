@@ -210,7 +210,7 @@ def integrated_gradients(inputs, baseline, mean_gradient):
     return ops.sum((inputs - baseline) * mean_gradient, axis=-1)
 
 
-def outlier_tokens(tokens, threshold=3.0):
+def outlier_tokens(tokens, threshold=6.0):
     """Finds the tokens of high norm, in which Vision Transformers keep global notes instead of their patch.
 
     Args:
