@@ -1,0 +1,41 @@
+"""Layers that vision and text Transformers share.
+
+Axis letters in docstrings and shape comments: b batch, n tokens, q / k query and key lengths, h heads, d width, e and v
+width of one head's keys and values, l layers, c classes, H / W picture height and width.
+"""
+
+from shared_layers.drop_path import DropPath
+from shared_layers.feed_forward import MLP, SwiGLU
+from shared_layers.layer_scale import LayerScale
+from shared_layers.linear import Linear
+from shared_layers.masking import causal_mask, combine_masks, padding_and_attention_mask, sliding_window_mask
+from shared_layers.multi_head_attention import MultiHeadAttention
+from shared_layers.positional import (
+    PositionEmbedding,
+    RotaryEmbedding,
+    SinePositionEncoding,
+    SinePositionEncoding2D,
+    resample_grid,
+    resample_positions,
+)
+from shared_layers.transformer_encoder import TransformerEncoder
+
+__all__ = [
+    "MLP",
+    "DropPath",
+    "LayerScale",
+    "Linear",
+    "MultiHeadAttention",
+    "PositionEmbedding",
+    "RotaryEmbedding",
+    "SinePositionEncoding",
+    "SinePositionEncoding2D",
+    "SwiGLU",
+    "TransformerEncoder",
+    "causal_mask",
+    "combine_masks",
+    "padding_and_attention_mask",
+    "resample_grid",
+    "resample_positions",
+    "sliding_window_mask",
+]

@@ -1,0 +1,311 @@
+"""MultiHeadAttention: the fast path by default, scores whenever they are asked for, a cache for decoding."""
+
+import math
+
+import keras
+from keras import ops
+
+from shared_layers.linear import Linear
+from shared_layers.masking import causal_mask, combine_masks, sliding_window_mask
+
+
+@keras.saving.register_keras_serializable(package="shared_layers")
+class MultiHeadAttention(keras.layers.Layer):
+    """Multi-head scaled dot-product attention whose scores are never silently missing.
+
+    Takes the arguments of `keras.layers.MultiHeadAttention` and of KerasHub's `CachedMultiHeadAttention`, holds the same
+    weights in the same order (`ours.set_weights(theirs.get_weights())`) and gives the same numbers. It differs in that
+
+    - scores come on every path, also under a causal mask, with a cache and with dropout, as float32 probabilities before
+      dropout; `num_score_rows` gives those of the first rows alone, at O(rows * k) while the output keeps the fast path;
+    - a query that may attend to nothing gets zeros from its values on every path (Keras: zeros when scores are returned,
+      the mean of all values when they are not);
+    - `query_mask` given by hand is honoured.
+
+    Args:
+        num_heads: int, h.
+        key_dim: int, width of each head's queries and keys, e.
+        value_dim: int, width of each head's values; `None` means `key_dim`.
+        dropout: float in [0, 1), on the attention probabilities.
+        use_bias: bool, biases on the projections.
+        output_shape: int or tuple, trailing shape of the output; `None` means the query's width.
+        attention_axes: `None` or 1: the axis of the tokens. Other layouts: reshape to (b, n, d) first.
+        sliding_window: int or `None`, each query sees the keys less than that many positions away.
+        flash_attention: bool or `None` (the backend chooses); only the JAX backend has such kernels.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
+            of every projection.
+        use_gate: bool, multiplies each head's output by a sigmoid gate of the query.
+        seed: int or `None`, of the dropout.
+
+    Call arguments:
+        query: float tensor (b, q, d).
+        value: float tensor (b, k, d').
+        key: float tensor (b, k, d''); `None` means `value`.
+        query_mask, value_mask, key_mask: (b, q), (b, k), (b, k), nonzero = a real token; taken from Keras masks when absent.
+        attention_mask: (b, q, k) or (b, h, q, k), nonzero = may attend; axes of size 1 broadcast.
+        return_attention_scores: bool.
+        training: bool.
+        use_causal_mask: bool, query i sees keys 0 .. i (with a cache: 0 .. i + `cache_update_index`).
+        cache: float tensor (b, 2, k, h, e) of projected keys and values, or `None`.
+        cache_update_index: scalar int, where the new keys and values are written; `None` reads the cache as it is.
+        num_score_rows: int, with `return_attention_scores`: only the scores of that many leading queries.
+
+    Returns:
+        output (b, q, *output_shape); with scores: (output, scores (b, h, q or `num_score_rows`, k) float32); with a cache
+        the updated cache comes last.
+
+    Raises:
+        ValueError: sizes that are not positive, `attention_axes` of several axes, `value` and `key` of different lengths,
+            `cache_update_index` without `cache`, a mask whose axes do not fit.
+
+    Reference: Vaswani et al. 2017, "Attention Is All You Need", sections 3.2.1 and 3.2.2.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from shared_layers import MultiHeadAttention
+    >>> tokens = np.random.rand(2, 5, 8).astype("float32")
+    >>> output, scores = MultiHeadAttention(num_heads=4, key_dim=3)(tokens, tokens, return_attention_scores=True)
+    >>> output.shape.as_list(), scores.shape.as_list()
+    ([2, 5, 8], [2, 4, 5, 5])
+    """
+
+    def __init__(
+        self,
+        num_heads,
+        key_dim,
+        value_dim=None,
+        dropout=0.0,
+        use_bias=True,
+        output_shape=None,
+        attention_axes=None,
+        sliding_window=None,
+        flash_attention=None,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        use_gate=False,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        for name, size in {
+            "num_heads": num_heads,
+            "key_dim": key_dim,
+            "value_dim": value_dim or key_dim,
+        }.items():
+            if not isinstance(size, int) or size <= 0:
+                raise ValueError(f"`{name}` should be a positive int. Received: {name}={size}")
+        if attention_axes not in (None, 1, (1,), [1]):
+            raise ValueError(
+                "`attention_axes` should be None or 1: reshape other layouts to (batch, tokens, width) first. "
+                f"Received: attention_axes={attention_axes}"
+            )
+        self.num_heads = num_heads
+        self.key_dim = key_dim
+        self.value_dim = value_dim or key_dim
+        self.dropout = dropout
+        self.use_bias = use_bias
+        self.output_sizes = (output_shape,) if isinstance(output_shape, int) else output_shape and tuple(output_shape)
+        self.sliding_window = sliding_window
+        self.flash_attention = flash_attention
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.use_gate = use_gate
+        self.seed = seed
+        self.supports_masking = True
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        key_shape = value_shape if key_shape is None else key_shape
+        if value_shape[1:-1] != key_shape[1:-1]:
+            raise ValueError(
+                f"`value` and `key` should have the same length. Received: value_shape={value_shape}, key_shape={key_shape}"
+            )
+
+        def projection(name, output_shape, input_shape, **options):
+            layer = Linear(
+                output_shape,
+                use_bias=self.use_bias,
+                kernel_initializer=self.kernel_initializer,
+                bias_initializer=self.bias_initializer,
+                kernel_regularizer=self.kernel_regularizer,
+                bias_regularizer=self.bias_regularizer,
+                kernel_constraint=self.kernel_constraint,
+                bias_constraint=self.bias_constraint,
+                dtype=self.dtype_policy,
+                name=name,
+                **options,
+            )
+            layer.build(input_shape)
+            return layer
+
+        h, e = self.num_heads, self.key_dim
+        self.query_dense = projection("query", (h, e), query_shape)
+        self.key_dense = projection("key", (h, e), key_shape)
+        if self.use_gate:
+            self.gate_dense = projection("gate", (h, self.value_dim), query_shape, activation="sigmoid")
+        self.value_dense = projection("value", (h, self.value_dim), value_shape)
+        self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
+        self.output_dense = projection(
+            "attention_output",
+            self.output_sizes or query_shape[-1],
+            (*query_shape[:-1], h, self.value_dim),
+            input_axes=2,
+        )
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+        cache=None,
+        cache_update_index=None,
+        num_score_rows=None,
+    ):
+        if cache is None and cache_update_index is not None:
+            raise ValueError(
+                "`cache_update_index` needs a `cache` to write to. "
+                f"Received: cache=None, cache_update_index={cache_update_index}"
+            )
+        queries = self.query_dense(query)  # (b, q, h, e)
+        if cache is not None and cache_update_index is None:
+            keys, values = cache[:, 0], cache[:, 1]  # (b, k, h, e)
+        else:
+            keys = self.key_dense(value if key is None else key)
+            values = self.value_dense(value)
+            if cache is not None:
+                start = (0, cache_update_index, 0, 0)
+                keys = ops.slice_update(cache[:, 0], start, ops.cast(keys, cache.dtype))
+                values = ops.slice_update(cache[:, 1], start, ops.cast(values, cache.dtype))
+                cache = ops.stack((keys, values), axis=1)
+
+        mask = self._mask(
+            ops.shape(queries)[1],
+            ops.shape(keys)[1],
+            query_mask,
+            value_mask,
+            key_mask if key is not None else None,
+            attention_mask,
+            use_causal_mask,
+            0 if cache_update_index is None else cache_update_index,
+        )
+        context, scores = self._attend(queries, keys, values, mask, return_attention_scores, num_score_rows, training)
+        if self.use_gate:
+            context = context * self.gate_dense(query)
+        output = self.output_dense(context)  # (b, q, h, e) -> (b, q, *output_shape)
+
+        results = (output,)
+        if return_attention_scores:
+            results += (scores,)
+        if cache is not None:
+            results += (cache,)
+        return results if len(results) > 1 else output
+
+    def _mask(self, q, k, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, start_index):
+        """All masks as one that broadcasts to (b, h, q, k), or `None`."""
+        masks = [
+            None if query_mask is None else query_mask[:, :, None],
+            None if value_mask is None else value_mask[:, None, :],
+            None if key_mask is None else key_mask[:, None, :],
+            causal_mask(q, k, start_index) if use_causal_mask else None,
+            None if self.sliding_window is None else sliding_window_mask(q, k, self.sliding_window),
+        ]
+        mask = combine_masks(*masks)
+        if mask is not None:
+            mask = ops.expand_dims(mask, 1)  # (b, 1, q, k)
+        if attention_mask is not None and len(attention_mask.shape) == 3:
+            attention_mask = ops.expand_dims(attention_mask, 1)
+        return combine_masks(mask, attention_mask)
+
+    def _attend(self, queries, keys, values, mask, return_scores, num_score_rows, training):
+        """(b, q, h, e), (b, k, h, e), (b, k, h, v) -> context (b, q, h, v) and scores or `None`."""
+        scale = 1.0 / math.sqrt(self.key_dim)
+        rows_only = return_scores and num_score_rows is not None
+        drops = self.dropout > 0 and training
+        if keras.backend.backend() != "tensorflow" and not drops and (rows_only or not return_scores):
+            # these backends own fused kernels; TensorFlow's version of this op is slower than the products below
+            context = ops.dot_product_attention(
+                queries, keys, values, mask=mask, scale=scale, flash_attention=self.flash_attention
+            )
+            if mask is not None:
+                attends = ops.any(mask, axis=-1)  # (b, h, q)
+                context = context * ops.cast(ops.transpose(attends, (0, 2, 1)), context.dtype)[..., None]
+            if not rows_only:
+                return context, None
+            queries = ops.transpose(queries[:, :num_score_rows], (0, 2, 1, 3))
+            keys = ops.transpose(keys, (0, 2, 3, 1))
+            return context, attention_probabilities(queries, keys, leading_rows(mask, num_score_rows), scale)
+
+        queries = ops.transpose(queries, (0, 2, 1, 3))  # (b, h, q, e)
+        keys = ops.transpose(keys, (0, 2, 3, 1))  # (b, h, e, k)
+        values = ops.transpose(values, (0, 2, 1, 3))  # (b, h, k, v)
+        scores = attention_probabilities(queries, keys, mask, scale)  # (b, h, q, k)
+        weights = self.dropout_layer(ops.cast(scores, values.dtype), training=training)
+        context = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))  # (b, q, h, v)
+        return context, scores[:, :, :num_score_rows] if rows_only else scores
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "dropout": self.dropout,
+            "use_bias": self.use_bias,
+            "output_shape": self.output_sizes,
+            "sliding_window": self.sliding_window,
+            "flash_attention": self.flash_attention,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "use_gate": self.use_gate,
+            "seed": self.seed,
+        }
+
+    def compute_output_shape(self, query_shape, value_shape, key_shape=None):
+        return (*query_shape[:-1], *(self.output_sizes or query_shape[-1:]))
+
+
+def attention_probabilities(queries, keys, mask, scale):
+    """softmax(queries . keys * scale) in float32, zero where the mask is False.
+
+    Args:
+        queries: float tensor (b, h, q, e).
+        keys: float tensor (b, h, e, k).
+        mask: bool tensor that broadcasts to (b, h, q, k), or `None`.
+        scale: float; multiplies the queries, so that half precision does not overflow in the product.
+
+    Returns:
+        float32 tensor (b, h, q, k); each row sums to 1, or is zero where it may attend to nothing.
+    """
+    logits = ops.cast(ops.matmul(queries * ops.cast(scale, queries.dtype), keys), "float32")
+    if mask is None:
+        return ops.softmax(logits, axis=-1)
+    # finite, so that a row with nothing to attend to gives no NaN; zeroed afterwards
+    return ops.where(mask, ops.softmax(ops.where(mask, logits, -1e9), axis=-1), 0.0)
+
+
+def leading_rows(mask, rows):
+    """The mask of the first queries; a mask that is the same for every query stays as it is."""
+    if mask is None or mask.shape[-2] == 1:
+        return mask
+    return mask[..., :rows, :]
