@@ -1,5 +1,26 @@
-"""Vision Transformers that show what they look at."""
+"""Vision Transformers that show what they look at.
 
+The names load on first use, so that `import vitkit` stays light: neither tensorflow-datasets nor keras-nlp is imported.
+"""
+
+import importlib
+
+from vitkit.backbone import ViTBackbone
+from vitkit.classifier import ViTClassifier
 from vitkit.datasets.registration import register_builders
 
+_HOME = {
+    "explain": "vitkit.heatmaps",
+    "export": "vitkit.export",
+    "evaluate": "vitkit.evaluation",
+    "train": "vitkit.training",
+}
+__all__ = ["ViTBackbone", "ViTClassifier", "evaluate", "explain", "export", "train"]
+
 register_builders()
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'vitkit' has no attribute {name!r}")

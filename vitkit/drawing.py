@@ -163,16 +163,12 @@ def save(path, content):
 def _check_lengths(count, given):
     lengths = {name: len(values) for name, values in given.items() if values is not None}
     if count == 0 or any(length != count for length in lengths.values()):
-        received = ", ".join(
-            f"len({name})={length}" for name, length in {"pictures": count, **lengths}.items()
-        )
+        received = ", ".join(f"len({name})={length}" for name, length in {"pictures": count, **lengths}.items())
         raise ValueError(f"Expected at least one picture, and as many of the rest. Received: {received}")
 
 
 def _caption(label, prediction, room):
-    label, prediction = (
-        name if len(name) <= room else name[: room - 1] + "…" for name in (label, prediction)
-    )
+    label, prediction = (name if len(name) <= room else name[: room - 1] + "…" for name in (label, prediction))
     if label and prediction and label != prediction:
         return f"{label}\n→ {prediction}", _WRONG
     return label or prediction, _INK
@@ -182,9 +178,7 @@ def _axes(figure, left, top, width, height):
     """Axes at a place in inches, from the upper left corner of the page."""
     page_width, page_height = figure.get_size_inches()
     bottom = page_height - top - height
-    return figure.add_axes(
-        (left / page_width, bottom / page_height, width / page_width, height / page_height)
-    )
+    return figure.add_axes((left / page_width, bottom / page_height, width / page_width, height / page_height))
 
 
 def _write(axes, text, ink, place, offset, **alignment):

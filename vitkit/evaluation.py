@@ -151,9 +151,7 @@ def table(metrics):
         accuracy = metrics["accuracy"]
         shares = {name: accuracy[name] for name in ("top1", "top5") if name in accuracy}
         lines += ["", "accuracy"]
-        lines += [
-            f"{'  ' + name:<28}{value:>9.3f}" for name, value in (shares | accuracy["per_class"]).items()
-        ]
+        lines += [f"{'  ' + name:<28}{value:>9.3f}" for name, value in (shares | accuracy["per_class"]).items()]
     if "masked" in metrics:
         masked = metrics["masked"]
         lines += ["", f"{'accuracy, partly covered':<37}{'of clean':>9}"]
@@ -163,9 +161,7 @@ def table(metrics):
     if "focus" in metrics:
         lines += ["", f"{'where it looks':<28}" + "".join(f"{name:>9}" for name in _MAPS)]
         for metric, values in metrics["focus"].items():
-            lines.append(
-                f"{'  ' + _FOCUS[metric][0]:<28}" + "".join(f"{values[name]:>9.3f}" for name in _MAPS)
-            )
+            lines.append(f"{'  ' + _FOCUS[metric][0]:<28}" + "".join(f"{values[name]:>9.3f}" for name in _MAPS))
     return "\n".join(lines)
 
 
@@ -273,9 +269,7 @@ def _summary(records, class_names):
         if len(class_names) > 5:
             summary["accuracy"]["top5"] = float((records["rank"] < 5).mean())
         summary["accuracy"]["per_class"] = {
-            name: float(right[labels == label].mean())
-            for label, name in enumerate(class_names)
-            if (labels == label).any()
+            name: float(right[labels == label].mean()) for label, name in enumerate(class_names) if (labels == label).any()
         }
     if "object_masked" in records:
         present = records["present"]

@@ -270,9 +270,7 @@ def centre_gaussian(height, width, sigma=0.25):
     Returns:
         float32 (H, W) in [0, 1].
     """
-    down, across = (
-        np.exp(-0.5 * (((np.arange(length) + 0.5) / length - 0.5) / sigma) ** 2) for length in (height, width)
-    )
+    down, across = (np.exp(-0.5 * (((np.arange(length) + 0.5) / length - 0.5) / sigma) ** 2) for length in (height, width))
     return scale_to_unit(np.outer(down, across)[None])[0]
 
 

@@ -68,9 +68,7 @@ def read_image(source, max_pixels=178_956_970):
     try:
         return _decode(encoded, max_pixels)
     except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"Expected a picture of at most {max_pixels} pixels. Received: source={name}"
-        ) from error
+        raise ValueError(f"Expected a picture of at most {max_pixels} pixels. Received: source={name}") from error
     except Exception as error:  # on corrupt data, Pillow's readers raise almost anything
         is_other = isinstance(error, UnidentifiedImageError)
         reason = "no picture" if is_other else " ".join(str(error).split())

@@ -112,7 +112,7 @@ class Presets:
             path, shape = _path(model, weight), tuple(weight.shape)
             value = values.get(path)
             if value is None or value.shape != shape:
-                value = self.adapt_weight(path, value, shape)
+                value = self.adapt_weight(path, value, shape, model)
             if value is not None:
                 weight.assign(value)
         return model
@@ -138,13 +138,14 @@ class Presets:
             f"Received: path={str(path)!r}"
         )
 
-    def adapt_weight(self, path, value, shape):
+    def adapt_weight(self, path, value, shape, model):
         """Makes a weight fit a model with other constructor arguments; a kit's models override this.
 
         Args:
             path: str, the weight's path inside the model, such as "head/kernel".
             value: array, the weight of this model, or None if it has none of this path.
             shape: tuple of int, the shape that is expected.
+            model: the new model that the weight is for.
 
         Returns:
             array of that shape, or None to keep the new model's initial value.

@@ -1,0 +1,166 @@
+"""ViTClassifier: a Vision Transformer with a head that can also be read patch by patch."""
+
+import inspect
+
+import keras
+from keras import ops
+
+from shared_layers import Linear
+from shared_layers.runtime import Model
+from vitkit.backbone import ViTBackbone, resample_table
+
+POOLINGS = ("token", "mean", "token_mean")
+
+
+@keras.saving.register_keras_serializable(package="vitkit")
+class ViTClassifier(Model):
+    """A Vision Transformer that classifies pictures.
+
+    Args:
+        num_classes: int, c.
+        pooling: what the head reads: "token" (the class token; with a distillation token, the mean of two heads, one for
+            each), "mean" (the mean over patches) or "token_mean" (class token and mean over patches, side by side).
+        class_names: names of the classes, or `None`.
+        head_dropout: float in [0, 1), before the head.
+        **backbone: the arguments of `ViTBackbone`. `use_class_token` defaults to True whatever the pooling.
+
+    Call arguments:
+        as those of `ViTBackbone`.
+
+    Returns:
+        logits (b, c) float32; or the dict of `ViTBackbone` with "logits" added, when scores or hidden states are asked for.
+
+    Raises:
+        ValueError: an unknown pooling, a pooling that needs a class token without one, names that are not c.
+
+    Reference: Dosovitskiy et al. 2021, section 3.1; Touvron et al. 2021 (DeiT), section 4 (two heads, averaged here as
+    logits); Oquab et al. 2023 (DINOv2), section 7.1 ("token_mean"); Gao et al. 2021 (TS-CAM), section 3 ("mean", whose
+    head is linear, so that it gives each patch its share of the logit).
+
+    Example:
+
+    >>> import numpy as np
+    >>> from vitkit import ViTClassifier
+    >>> model = ViTClassifier(5, "mean", image_shape=(32, 32, 3), num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> seen = model(np.zeros((1, 32, 32, 3), "float32"), return_attention_scores=True)
+    >>> seen["logits"].shape.as_list(), seen["attention_scores"][0].shape.as_list()
+    ([1, 5], [1, 2, 5, 5])
+    """
+
+    def __init__(self, num_classes, pooling="token", class_names=None, head_dropout=0.0, **kwargs):
+        own = {name: kwargs.pop(name) for name in ("name", "dtype", "trainable") if name in kwargs}
+        super().__init__(**own)
+        known = inspect.signature(ViTBackbone).parameters
+        for name in kwargs:
+            if name not in known:
+                raise TypeError(f"Expected an argument of ViTClassifier or ViTBackbone. Received: {name}={kwargs[name]!r}")
+        if pooling not in POOLINGS:
+            raise ValueError(f"`pooling` should be one of {POOLINGS}. Received: pooling={pooling!r}")
+        if not isinstance(num_classes, int) or num_classes <= 0:
+            raise ValueError(f"`num_classes` should be a positive int. Received: num_classes={num_classes}")
+        if class_names is not None and len(class_names) != num_classes:
+            raise ValueError(f"`class_names` should be num_classes={num_classes} names. Received: {len(class_names)} names")
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.class_names = None if class_names is None else list(class_names)
+        self.head_dropout = head_dropout
+        self.backbone = ViTBackbone(**kwargs, dtype=self.dtype_policy, name="backbone")
+        self.distilled = pooling == "token" and self.backbone.config["use_distillation_token"]
+        if "token" in pooling and not self.backbone.config["use_class_token"]:
+            raise ValueError(f"This pooling reads the class token. Received: pooling={pooling!r}, use_class_token=False")
+
+        width = self.backbone.config["hidden_dim"] * (2 if pooling == "token_mean" else 1)
+        small = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.dropout_layer = keras.layers.Dropout(head_dropout, dtype=self.dtype_policy, name="head_dropout")
+        self.head = Linear(num_classes, kernel_initializer=small, dtype=self.dtype_policy, name="head")
+        self.head.build((None, width))
+        if self.distilled:
+            self.distillation_head = Linear(
+                num_classes, kernel_initializer=small, dtype=self.dtype_policy, name="distillation_head"
+            )
+            self.distillation_head.build((None, width))
+        self.built = True
+
+    def call(
+        self,
+        images,
+        training=None,
+        return_attention_scores=False,
+        num_score_rows=None,
+        return_hidden_states=False,
+    ):
+        seen = self.backbone(
+            images,
+            training=training,
+            return_attention_scores=return_attention_scores,
+            num_score_rows=num_score_rows,
+            return_hidden_states=return_hidden_states,
+        )
+        if not isinstance(seen, dict):
+            return self.classify(seen, training=training)
+        return {**seen, "logits": self.classify(seen["sequence_output"], training=training)}
+
+    def classify(self, tokens, training=None):
+        """Logits (b, c) float32 of normalised tokens (b, special + patches, d)."""
+        if self.pooling == "mean":
+            pooled = ops.mean(self._patches(tokens), axis=1)
+        elif self.pooling == "token":
+            pooled = tokens[:, 0]
+        else:
+            pooled = ops.concatenate([tokens[:, 0], ops.mean(self._patches(tokens), axis=1)], axis=-1)
+        logits = self.head(self.dropout_layer(pooled, training=training))
+        if self.distilled:
+            distilled = self.distillation_head(self.dropout_layer(tokens[:, 1], training=training))
+            logits = (logits + distilled) / 2
+        return ops.cast(logits, "float32")
+
+    def patch_logits(self, tokens):
+        """The class map (b, patches, c) float32: the head applied to each patch token alone.
+
+        With "mean" its average over patches is the logits; with "token_mean" only the patches' half of the head is used,
+        without the bias; with "token" the head was never trained on patches.
+        """
+        patches = self._patches(tokens)
+        if self.pooling == "token_mean":
+            kernel = ops.cast(self.head.kernel[patches.shape[-1] :], patches.dtype)
+            return ops.cast(ops.matmul(patches, kernel), "float32")
+        return ops.cast(self.head(patches), "float32")
+
+    def _patches(self, tokens):
+        return tokens[:, self.backbone.num_prefix_tokens :]
+
+    @property
+    def preprocessing(self):
+        """Keyword arguments of `vitkit.preprocessing.prepare`: how pictures become the model's input."""
+        return self.backbone.preprocessing
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "pooling": self.pooling,
+            "class_names": self.class_names,
+            "head_dropout": self.head_dropout,
+            **self.backbone.config,
+        }
+
+    @classmethod
+    def import_checkpoint(cls, path, load_weights, overrides):
+        """Reads a Hugging Face folder; see `vitkit.checkpoints.hugging_face`."""
+        from vitkit.checkpoints.hugging_face import import_hugging_face
+
+        return import_hugging_face(cls, path, load_weights, overrides)
+
+    def override(self, **overrides):
+        """As `Model.override`; another `num_classes` drops the names of the old classes."""
+        if overrides.get("num_classes", self.num_classes) != self.num_classes:
+            overrides = {"class_names": None, **overrides}
+        return super().override(**overrides)
+
+    def adapt_weight(self, path, value, shape, model):
+        """Resamples positions; a head for other classes starts anew; the rest is refused."""
+        if path.split("/")[0] in ("head", "distillation_head"):
+            return None
+        if value is not None and path.endswith("position_embeddings"):
+            return resample_table(value, self.backbone, model.backbone)
+        return super().adapt_weight(path, value, shape, model)
