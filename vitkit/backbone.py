@@ -107,6 +107,9 @@ class ViTBackbone(Model):
             "resize": resize,
             "crop_fraction": crop_fraction,
         }
+        self.use_class_token = use_class_token
+        self.use_distillation_token = use_distillation_token
+        self.num_register_tokens = num_register_tokens
         self.num_prefix_tokens = int(use_class_token) + int(use_distillation_token) + num_register_tokens
         policy = self.dtype_policy
         self.patch_tokens = PatchTokens(

@@ -41,7 +41,8 @@ class ViTClassifier(Model):
 
     >>> import numpy as np
     >>> from vitkit import ViTClassifier
-    >>> model = ViTClassifier(5, "mean", image_shape=(32, 32, 3), num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> sizes = dict(image_shape=(32, 32, 3), num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> model = ViTClassifier(5, "mean", **sizes)
     >>> seen = model(np.zeros((1, 32, 32, 3), "float32"), return_attention_scores=True)
     >>> seen["logits"].shape.as_list(), seen["attention_scores"][0].shape.as_list()
     ([1, 5], [1, 2, 5, 5])

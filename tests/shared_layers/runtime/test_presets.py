@@ -20,7 +20,7 @@ class OtherModel(runtime.Model):
 class Adapting(SmallModel):
     """Keeps the first inputs, repeats none, and begins a new head."""
 
-    def adapt_weight(self, path, value, shape):
+    def adapt_weight(self, path, value, shape, model):
         if path.startswith("head/"):
             return None
         assert path == "first/kernel"
