@@ -156,7 +156,7 @@ class ViTBackbone(Model):
         num_score_rows=None,
         return_hidden_states=False,
     ):
-        x = self.dropout_layer(self.patch_tokens(images), training=training)  # (b, n, d)
+        x = self.embed(images, training=training)
         attention_scores, hidden_states = [], []
         for layer in self.encoder_layers:
             if return_attention_scores:
@@ -172,6 +172,10 @@ class ViTBackbone(Model):
         if return_hidden_states:
             seen["hidden_states"] = hidden_states
         return seen if len(seen) > 1 else tokens
+
+    def embed(self, images, training=None):
+        """The tokens (b, n, d) that the first encoder layer gets."""
+        return self.dropout_layer(self.patch_tokens(images), training=training)
 
     def grid(self, images):
         """(rows, columns) of patches for pictures (b, H, W, c) or a shape (H, W, c)."""
