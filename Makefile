@@ -1,0 +1,30 @@
+# `make demo` trains, explains and exports a Vision Transformer; `make test` checks everything. Both need Python and make only.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test test-jax lint clean
+
+demo: .venv/installed
+	$(BIN)/vitkit demo --out runs/demo
+
+test: .venv/installed lint
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --doctest-modules shared_layers vitkit textkit
+
+test-jax: .venv/installed
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# the exact set that was tried; setup.cfg holds the ranges
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,jax]" -c constraints.txt
+	touch $@
+
+clean:
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,68 @@
+"""The SavedModel, served where only TensorFlow can be imported, against the model itself."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.vitkit.test_evidence import CLASSES, HEADS, SIZES, with_random_weights
+from vitkit.backbone import ViTBackbone
+from vitkit.classifier import ViTClassifier
+from vitkit.export import export
+from vitkit.heatmaps import explain
+from vitkit.preprocessing import prepare
+
+NAMES = [f"bird {number}" for number in range(CLASSES)]
+
+# TensorFlow imports Keras if it can; here neither it nor these packages can be imported.
+CLIENT = """
+import sys
+sys.modules["keras"] = sys.modules["vitkit"] = sys.modules["shared_layers"] = None
+import numpy as np
+import tensorflow as tf
+served = tf.saved_model.load("saved_model").signatures
+images = tf.constant(np.load("images.npy"))
+answers = {
+    "default": served["serving_default"](images=images),
+    "bytes": served["serving_bytes"](images=tf.stack([tf.io.encode_png(image) for image in images])),
+    "predicted": served["explain"](images=images, target=tf.fill([len(images)], -1)),
+    "chosen": served["explain"](images=images, target=tf.range(len(images))),
+}
+np.savez("answers.npz", **{
+    f"{call}/{name}": value.numpy().astype(str) if name == "class_names" else value.numpy()
+    for call, answer in answers.items() for name, value in answer.items()
+})
+"""
+
+
+@pytest.mark.parametrize("head", ["class token", "class token and patch mean"])
+def test_serves_what_explain_says(tmp_path, head):
+    model = with_random_weights(ViTClassifier(CLASSES, **SIZES, **HEADS[head], class_names=NAMES))
+    images = np.random.default_rng(3).integers(0, 256, (3, 29, 43, 3), "uint8")
+    np.save(tmp_path / "images.npy", images)
+    export(model, tmp_path / "saved_model")
+    subprocess.run([sys.executable, "-c", CLIENT], cwd=tmp_path, check=True)
+    answers = np.load(tmp_path / "answers.npz")
+
+    logits = model(prepare(images, **model.preprocessing), training=False)
+    for call in ("default", "bytes", "predicted", "chosen"):
+        np.testing.assert_allclose(answers[f"{call}/probabilities"], tf.nn.softmax(logits), atol=1e-5)
+        assert answers[f"{call}/class_names"].tolist() == NAMES
+    for call, target in (("predicted", None), ("chosen", np.arange(3))):
+        heatmap = explain(model, images, target=target).heatmap
+        assert heatmap.max() == 1.0
+        np.testing.assert_allclose(answers[f"{call}/heatmap"], heatmap, atol=1e-5)
+
+
+def test_refuses_a_backbone(tmp_path):
+    with pytest.raises(ValueError, match=r"Expected a classifier to export\. Received: model=ViTBackbone"):
+        export(ViTBackbone(**SIZES), tmp_path / "saved_model")
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_unknown_method_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ValueError, match="did you mean 'rollout'"):
+        export(ViTClassifier(CLASSES, **SIZES), tmp_path / "saved_model", method="roll-out")
+    assert not any(tmp_path.iterdir())
