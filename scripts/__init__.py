@@ -1,0 +1,1 @@
+"""Recipes, each run with `python -m scripts.NAME`."""

@@ -84,9 +84,7 @@ class SafeCheckpoint(keras.callbacks.Callback):
             for seed, value in zip(_seeds(model), progress["seeds"], strict=True):
                 seed.assign(value)
         except (zipfile.BadZipFile, UserWarning, ValueError) as error:
-            raise ValueError(
-                f"Expected a checkpoint of this model and optimizer. Received: path={str(path)!r}"
-            ) from error
+            raise ValueError(f"Expected a checkpoint of this model and optimizer. Received: path={str(path)!r}") from error
         self.best = progress["best"]
         return progress["epoch"]
 

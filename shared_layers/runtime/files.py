@@ -51,9 +51,7 @@ def refuse_to_replace_others(folder, marker):
     """
     folder = pathlib.Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file()):
-        raise ValueError(
-            f"Expected a new or empty folder, or one with {marker} in it. Received: folder={str(folder)!r}"
-        )
+        raise ValueError(f"Expected a new or empty folder, or one with {marker} in it. Received: folder={str(folder)!r}")
 
 
 def _rename_over(source, target, previous):

@@ -49,9 +49,7 @@ class Presets:
         if preset and not load_weights:
             return cls.from_config({**preset["config"], **overrides})
         if preset and "hf" not in preset:
-            raise ValueError(
-                f"No weights are published for it: pass load_weights=False. Received: source={source!r}"
-            )
+            raise ValueError(f"No weights are published for it: pass load_weights=False. Received: source={source!r}")
         if preset:
             path = _download(preset["hf"], load_weights)
         elif source.startswith("hf://"):
@@ -104,9 +102,7 @@ class Presets:
                 raise unknown_name("argument", name, config)
         model = self.from_config({**config, **overrides})
         if not model.built:
-            raise ValueError(
-                f"Expected {type(model).__name__} to be built by its constructor. Received: built=False"
-            )
+            raise ValueError(f"Expected {type(model).__name__} to be built by its constructor. Received: built=False")
         values = {_path(self, weight): keras.ops.convert_to_numpy(weight) for weight in self.weights}
         for weight in model.weights:
             path, shape = _path(model, weight), tuple(weight.shape)
@@ -134,8 +130,7 @@ class Presets:
             ValueError: if the class cannot read the format.
         """
         raise ValueError(
-            f"{cls.__name__} reads only .keras files and folders written by save_to_preset. "
-            f"Received: path={str(path)!r}"
+            f"{cls.__name__} reads only .keras files and folders written by save_to_preset. Received: path={str(path)!r}"
         )
 
     def adapt_weight(self, path, value, shape, model):
@@ -169,9 +164,7 @@ def _download(repository, load_weights):
         return pathlib.Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
     except (huggingface_hub.errors.HFValidationError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise OSError(
-            f"The hub did not give the files: {reason}. Received: repository={repository!r}"
-        ) from error
+        raise OSError(f"The hub did not give the files: {reason}. Received: repository={repository!r}") from error
 
 
 def _local(source, presets):

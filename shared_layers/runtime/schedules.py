@@ -35,8 +35,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         super().__init__()
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
-                "Expected 0 <= warmup_steps < total_steps. "
-                f"Received: warmup_steps={warmup_steps}, total_steps={total_steps}"
+                f"Expected 0 <= warmup_steps < total_steps. Received: warmup_steps={warmup_steps}, total_steps={total_steps}"
             )
         self.peak = peak
         self.warmup_steps = warmup_steps

@@ -79,9 +79,7 @@ def naive_gradient_rollout(scores, gradients, row):
 class TestRaw:
     def test_reads_one_head_of_one_layer(self, scores):
         row = np.eye(TOKENS, dtype="float32")[4]
-        np.testing.assert_allclose(
-            numpy(relevance.raw(scores, row, layer=3, head=1)), scores[3][:, 1, 4], atol=1e-6
-        )
+        np.testing.assert_allclose(numpy(relevance.raw(scores, row, layer=3, head=1)), scores[3][:, 1, 4], atol=1e-6)
 
     def test_reads_the_last_layer_and_the_mean_of_heads_by_default(self, scores, row):
         expected = [
@@ -142,9 +140,7 @@ class TestGradientRollout:
         scores = [np.full((1, 1, 2, 2), 0.5), np.full((1, 1, 2, 2), 0.5)]
         gradients = [np.array([[[[-4.0, 2.0], [0.0, -2.0]]]]), np.array([[[[0.0, 6.0], [2.0, -8.0]]]])]
         row = np.array([1.0, 0.0])
-        np.testing.assert_allclose(
-            numpy(relevance.gradient_rollout(scores, gradients, row)), [[1.0, 4.0]], atol=1e-6
-        )
+        np.testing.assert_allclose(numpy(relevance.gradient_rollout(scores, gradients, row)), [[1.0, 4.0]], atol=1e-6)
 
     def test_equals_the_product_of_whole_matrices(self, scores, gradients, row):
         ours = numpy(relevance.gradient_rollout(scores, gradients, row))
@@ -170,9 +166,7 @@ def test_gradcam_equals_a_loop(rng):
     for item, token, feature in np.ndindex(BATCH, TOKENS, WIDTH):
         expected[item, token] += gradients[item, :, feature].sum() / TOKENS * features[item, token, feature]
     assert (expected < 0).any()
-    np.testing.assert_allclose(
-        numpy(relevance.gradcam(features, gradients)), np.maximum(expected, 0), atol=1e-5
-    )
+    np.testing.assert_allclose(numpy(relevance.gradcam(features, gradients)), np.maximum(expected, 0), atol=1e-5)
 
 
 def test_class_row_coupling_equals_a_loop(rng):

@@ -69,9 +69,7 @@ def test_grid_sets_many_pictures_side_by_side_in_blocks():
     assert colour_bar.get_position().height < min(axes.get_position().height for axes in panels)
     shown = [axes.images[0].get_array() for axes in panels[:3]]
     np.testing.assert_array_equal(shown[0], pictures_of(5)[0])
-    np.testing.assert_array_equal(
-        shown[1], drawing.overlay(pictures_of(5)[0], heatmaps["tscam"][0], alpha=0.75)
-    )
+    np.testing.assert_array_equal(shown[1], drawing.overlay(pictures_of(5)[0], heatmaps["tscam"][0], alpha=0.75))
 
 
 def test_grid_sets_few_pictures_of_any_size_below_each_other():

@@ -54,9 +54,7 @@ def birds(labels, places=None):
 
 
 def source_of(examples, class_names=tuple(COLOURS)):
-    return Source(
-        tf.data.Dataset.from_tensor_slices(examples), tuple(class_names), len(examples["image"]), "birds"
-    )
+    return Source(tf.data.Dataset.from_tensor_slices(examples), tuple(class_names), len(examples["image"]), "birds")
 
 
 def looks_at_birds(model, images, method, target):

@@ -60,9 +60,7 @@ def test_deletion_takes_ties_row_by_row():
     faithfulness.deletion(predict, pictures, heatmap, [1], (0, 0, 0), steps=4)
     hot = np.arange(22 * 26) % 2 == 1
     upper = np.arange(22 * 26) < 11 * 26
-    for fraction, expected in zip(
-        covered[0], [hot & False, hot & upper, hot, hot | upper, hot | True], strict=True
-    ):
+    for fraction, expected in zip(covered[0], [hot & False, hot & upper, hot, hot | upper, hot | True], strict=True):
         np.testing.assert_array_equal(fraction, expected)
 
 
@@ -105,6 +103,4 @@ def test_blur_keeps_one_colour():
 def test_heatmaps_of_another_size_are_refused(metric):
     extra = {"colour": (0, 0, 0)} if metric == "deletion" else {}
     with pytest.raises(ValueError, match=r"pictures.shape=\(1, 3, 5, 3\), heatmaps.shape=\(1, 5, 3\)"):
-        getattr(faithfulness, metric)(
-            brightness, np.zeros((1, 3, 5, 3), "uint8"), np.zeros((1, 5, 3)), [0], **extra
-        )
+        getattr(faithfulness, metric)(brightness, np.zeros((1, 3, 5, 3), "uint8"), np.zeros((1, 5, 3)), [0], **extra)

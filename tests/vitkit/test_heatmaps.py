@@ -16,9 +16,7 @@ from vitkit.heatmaps import explain, explain_tensors
 from vitkit.preprocessing import prepare
 
 FEW = {"integrated_gradients": {"steps": 2}, "occlusion": {"window": 3, "stride": 3}}
-METHODS_AND_HEADS = {(method, "class token and patch mean") for method in METHODS} | {
-    ("tscam", head) for head in HEADS
-}
+METHODS_AND_HEADS = {(method, "class token and patch mean") for method in METHODS} | {("tscam", head) for head in HEADS}
 
 
 def classifier(head="class token", **options):
@@ -86,9 +84,7 @@ def test_auto_suits_the_head(models, pictures, head, method):
 def test_auto_suits_a_backbone(backbone, pictures):
     seen = explain(backbone, pictures)
     assert (seen.method, seen.logits, seen.target) == ("raw", None, None)
-    np.testing.assert_array_equal(
-        seen.evidence, explain(backbone, pictures, "raw", skip_outliers=True).evidence
-    )
+    np.testing.assert_array_equal(seen.evidence, explain(backbone, pictures, "raw", skip_outliers=True).evidence)
 
 
 def test_evidence_lands_where_it_was_found(models, pictures):

@@ -33,9 +33,7 @@ class TestReadImage:
 
     def test_grey_becomes_three_equal_channels(self):
         grey = noise(HEIGHT, WIDTH)
-        np.testing.assert_array_equal(
-            read_image(encoded(Image.fromarray(grey))), np.repeat(grey[..., None], 3, axis=2)
-        )
+        np.testing.assert_array_equal(read_image(encoded(Image.fromarray(grey))), np.repeat(grey[..., None], 3, axis=2))
 
     def test_black_and_white(self):
         bits = noise(HEIGHT, WIDTH) > 127
@@ -77,9 +75,7 @@ class TestReadImage:
     @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
     def test_16_bit_grey_keeps_the_upper_8_bits(self, kind):
         deep = np.array([[0, 255, 256, 32768, 65535]], "uint16")
-        np.testing.assert_array_equal(
-            read_image(encoded(Image.fromarray(deep), kind))[0, :, 2], [0, 0, 1, 128, 255]
-        )
+        np.testing.assert_array_equal(read_image(encoded(Image.fromarray(deep), kind))[0, :, 2], [0, 0, 1, 128, 255])
 
     def test_16_bit_colour_keeps_the_upper_8_bits(self):
         deep = np.array([[[0, 256, 65535]]], "uint16")
@@ -88,9 +84,7 @@ class TestReadImage:
     @pytest.mark.parametrize("dtype", ["int32", "float32"])
     def test_32_bit_is_stretched(self, dtype):
         values = np.array([[-2, 0, 2]], dtype)
-        np.testing.assert_array_equal(
-            read_image(encoded(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 127, 255]
-        )
+        np.testing.assert_array_equal(read_image(encoded(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 127, 255])
 
     def test_constant_float_is_black(self):
         image = Image.fromarray(np.full((2, 3), 7, "float32"))
@@ -113,9 +107,7 @@ class TestReadImage:
         exif = Image.Exif()
         exif[0x0112] = orientation
         ramp = np.arange(HEIGHT)[:, None] * 7 + np.arange(WIDTH) * 13
-        data = encoded(
-            Image.fromarray(np.stack([ramp, ramp // 2, ramp // 3], 2).astype("uint8")), kind, exif=exif
-        )
+        data = encoded(Image.fromarray(np.stack([ramp, ramp // 2, ramp // 3], 2).astype("uint8")), kind, exif=exif)
         expected = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
         assert expected.shape[:2] == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
         np.testing.assert_array_equal(read_image(data), expected)
@@ -149,17 +141,13 @@ class TestReadImage:
         for share in (0.1, 0.5, 0.9):
             path = tmp_path / f"{share}.bin"
             path.write_bytes(data[: int(share * len(data))])
-            with pytest.raises(
-                ValueError, match=rf"Expected a whole picture. Received: source=.*{share}"
-            ) as caught:
+            with pytest.raises(ValueError, match=rf"Expected a whole picture. Received: source=.*{share}") as caught:
                 read_image(path)
             assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("data", [b"", b"no picture at all", bytes(1000)])
     def test_what_is_no_picture_is_refused(self, data):
-        with pytest.raises(
-            ValueError, match=rf"Expected a whole picture. Received: source={len(data)} bytes \(no pic"
-        ):
+        with pytest.raises(ValueError, match=rf"Expected a whole picture. Received: source={len(data)} bytes \(no pic"):
             read_image(data)
 
     def test_damaged_png_is_refused(self):
@@ -195,9 +183,7 @@ class TestPrepare:
         for channel in range(3):
             plane = Image.fromarray(picture[0, ..., channel].astype("float32"))
             expected = np.clip(plane.resize(size[::-1], Image.Resampling.BICUBIC), 0, 255)
-            np.testing.assert_allclose(
-                result[..., channel], expected[top : top + 14, left : left + 14], atol=2e-3
-            )
+            np.testing.assert_allclose(result[..., channel], expected[top : top + 14, left : left + 14], atol=2e-3)
 
     def test_crop_to_another_shape_covers_it(self):
         picture = np.zeros((1, 30, 90, 3), "uint8")
@@ -213,9 +199,7 @@ class TestPrepare:
         assert prepared.dtype == np.float32
 
     def test_normalize_alone_agrees(self):
-        np.testing.assert_allclose(
-            normalize(np.float32([[0, 127.5, 255]]), **HALVES), [[-1, 0, 1]], atol=1e-6
-        )
+        np.testing.assert_allclose(normalize(np.float32([[0, 127.5, 255]]), **HALVES), [[-1, 0, 1]], atol=1e-6)
 
     @pytest.mark.parametrize("dtype", ["float16", "float32"])
     def test_floats_pass_untouched(self, dtype):
@@ -241,14 +225,10 @@ class TestPrepare:
             assert result.shape == (2, 6, 10, 3)
             np.testing.assert_allclose(result, prepare(pictures, (6, 10, 3), **options), atol=1e-6)
 
-    @pytest.mark.parametrize(
-        "images", [noise(5, 7, 3), noise(2, 5, 7, 1), noise(2, 5, 7, 3).astype("int32"), [[1, 2]]]
-    )
+    @pytest.mark.parametrize("images", [noise(5, 7, 3), noise(2, 5, 7, 1), noise(2, 5, 7, 3).astype("int32"), [[1, 2]]])
     def test_other_arrays_are_refused(self, images):
         shape = ", ".join(map(str, np.shape(images)))
-        with pytest.raises(
-            ValueError, match=rf"Expected pictures \(b, H, W, 3\).* shape \({shape}\) and dtype"
-        ):
+        with pytest.raises(ValueError, match=rf"Expected pictures \(b, H, W, 3\).* shape \({shape}\) and dtype"):
             prepare(images, (4, 4, 3), **HALVES)
 
     def test_unknown_options_are_refused(self):
@@ -257,9 +237,7 @@ class TestPrepare:
         with pytest.raises(ValueError, match="Unknown resize; did you mean 'squash'"):
             prepare(noise(1, 5, 7, 3), (4, 4, 3), resize="squish", **HALVES)
         for fraction in (0, 1.5):
-            with pytest.raises(
-                ValueError, match=rf"fraction in \(0, 1\]. Received: crop_fraction={fraction}"
-            ):
+            with pytest.raises(ValueError, match=rf"fraction in \(0, 1\]. Received: crop_fraction={fraction}"):
                 prepare(noise(1, 5, 7, 3), (4, 4, 3), resize="crop", crop_fraction=fraction, **HALVES)
 
 
@@ -303,9 +281,7 @@ class TestToPicture:
             input_signature=[tf.TensorSpec((None, None, None)), tf.TensorSpec((2,), tf.int32)],
         )
         maps = np.random.default_rng(0).random((2, 5, 7)).astype("float32")
-        np.testing.assert_allclose(
-            graph(maps, np.array((17, 29), "int32")), to_picture(maps, (17, 29), resize), atol=1e-6
-        )
+        np.testing.assert_allclose(graph(maps, np.array((17, 29), "int32")), to_picture(maps, (17, 29), resize), atol=1e-6)
 
 
 def test_resample_moves_by_the_translation():

@@ -51,10 +51,7 @@ def picture_folder(folder, split="train", on_corrupt="skip"):
     if not root.is_dir():
         raise FileNotFoundError(f"Expected a folder of class folders, found none. Received: folder={root}")
     split_folders = {
-        split_name: root / name
-        for split_name, names in _SPLIT_FOLDERS.items()
-        for name in names
-        if (root / name).is_dir()
+        split_name: root / name for split_name, names in _SPLIT_FOLDERS.items() for name in names if (root / name).is_dir()
     }
     if split not in (split_folders or _SPLIT_ENDS):
         raise unknown_name("split", split, split_folders or _SPLIT_ENDS)
@@ -73,9 +70,7 @@ def picture_folder(folder, split="train", on_corrupt="skip"):
     if on_corrupt != "trust":
         paths = _whole(place, paths, on_corrupt)
     if not paths:
-        raise ValueError(
-            f"Expected at least one whole picture in each split. Received: folder={root}, split={split!r}"
-        )
+        raise ValueError(f"Expected at least one whole picture in each split. Received: folder={root}, split={split!r}")
 
     labels = [class_names.index(path.parts[0]) for path in paths]
     files = tf.constant([os.fspath(place / path) for path in paths])

@@ -119,9 +119,7 @@ def pipeline(
         # Here and not before the crop, which is random anyway: what waits in the buffer is now small.
         dataset = dataset.shuffle(shuffle_buffer, seed=seed)
     else:
-        dataset = dataset.map(
-            lambda example: (fit(example["image"]), example["label"]), num_parallel_calls=tf.data.AUTOTUNE
-        )
+        dataset = dataset.map(lambda example: (fit(example["image"]), example["label"]), num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     if mixes:
         dataset = tf.data.Dataset.zip(dataset, _draws(seed + 1))
@@ -174,9 +172,7 @@ def _random_crop(image, image_shape, numbers, min_area, interpolation):
     part = tf.minimum(side * tf.stack([1 / stretch, stretch]), 1.0) * height_and_width
     start = (height_and_width - part) * numbers[2:]
     scale = image_shape[:2] / part
-    return tf.clip_by_value(
-        resample(image[None], image_shape[:2], scale, -start * scale, interpolation)[0], 0.0, 255.0
-    )
+    return tf.clip_by_value(resample(image[None], image_shape[:2], scale, -start * scale, interpolation)[0], 0.0, 255.0)
 
 
 class _Seeds(keras.random.SeedGenerator):

@@ -80,13 +80,10 @@ def _tensorflow_dataset(name, split, data_dir):
     image, label = features.get("image"), features.get("label")
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
         described = ", ".join(f"{key} {type(feature).__name__}" for key, feature in features.items())
-        raise ValueError(
-            f"Expected features image Image and label ClassLabel. Received: {name=} of {described}"
-        )
+        raise ValueError(f"Expected features image Image and label ClassLabel. Received: {name=} of {described}")
     if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
         raise ValueError(
-            "Expected uint8 pictures with 1 or 3 channels. "
-            f"Received: {name=} of {np.dtype(image.np_dtype)} {image.shape}"
+            f"Expected uint8 pictures with 1 or 3 channels. Received: {name=} of {np.dtype(image.np_dtype)} {image.shape}"
         )
     try:
         builder.download_and_prepare()

@@ -94,9 +94,7 @@ def refusal(scope):
 
     with scope():
         model = SmallModel()
-        model.compile(
-            "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=2
-        )
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), steps_per_execution=2)
     try:
         model.fit(*make_data(24), batch_size=BATCH, verbose=0)
     except ValueError as error:

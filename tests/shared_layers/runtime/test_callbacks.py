@@ -137,9 +137,7 @@ def test_full_disk_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
 
 
 def test_checkpoint_refuses_unknown_names(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"Unknown mode; expected one of 'max', 'min'. Received: mode='best'"
-    ):
+    with pytest.raises(ValueError, match=r"Unknown mode; expected one of 'max', 'min'. Received: mode='best'"):
         runtime.SafeCheckpoint(tmp_path, mode="best")
     with pytest.raises(ValueError, match=r"did you mean 'val_accuracy'.* Received: metric='val_acuracy'"):
         fit(make_model(), 1, [runtime.SafeCheckpoint(tmp_path, monitor="val_acuracy")])

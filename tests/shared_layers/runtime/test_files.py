@@ -74,9 +74,7 @@ def test_refuses_to_replace_what_is_not_its_own(tmp_path):
         files.refuse_to_replace_others(allowed, marker="config.json")
     (tmp_path / "notes.txt").touch()
     for refused in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(
-            ValueError, match=r"new or empty folder, or one with config.json in it. Received: fold"
-        ):
+        with pytest.raises(ValueError, match=r"new or empty folder, or one with config.json in it. Received: fold"):
             files.refuse_to_replace_others(pathlib.Path(refused), marker="config.json")
     (tmp_path / "config.json").touch()
     files.refuse_to_replace_others(tmp_path, marker="config.json")

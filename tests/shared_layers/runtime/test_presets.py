@@ -59,16 +59,12 @@ def test_preset_without_published_weights():
 
 
 def test_unknown_preset():
-    with pytest.raises(
-        ValueError, match=r"Unknown preset; did you mean 'small_1.* Received: preset='smal_11'"
-    ):
+    with pytest.raises(ValueError, match=r"Unknown preset; did you mean 'small_1.* Received: preset='smal_11'"):
         SmallModel.from_preset("smal_11")
 
 
 def test_unknown_argument(model):
-    with pytest.raises(
-        ValueError, match=r"Unknown argument; did you mean 'units'\? Received: argument='unit'"
-    ):
+    with pytest.raises(ValueError, match=r"Unknown argument; did you mean 'units'\? Received: argument='unit'"):
         model.override(unit=5)
     with pytest.raises(ValueError, match=r"Unrecognized keyword arguments passed to SmallModel: {'unit': 5}"):
         SmallModel.from_preset("small_11", load_weights=False, unit=5)
@@ -76,9 +72,7 @@ def test_unknown_argument(model):
 
 def test_missing_file():
     for source in ("no/such/folder", "none.keras"):
-        with pytest.raises(
-            FileNotFoundError, match=rf"Expected a file or folder.* Received: source='{source}'"
-        ):
+        with pytest.raises(FileNotFoundError, match=rf"Expected a file or folder.* Received: source='{source}'"):
             SmallModel.from_preset(source)
 
 
@@ -130,9 +124,7 @@ def test_saving_replaces_presets_and_nothing_else(model, tmp_path):
     SmallModel(units=17).save_to_preset(folder)
     assert SmallModel.from_preset(folder).units == 17
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(
-        ValueError, match=r"new or empty folder, or one with config.json in it. Received: folder="
-    ):
+    with pytest.raises(ValueError, match=r"new or empty folder, or one with config.json in it. Received: folder="):
         model.save_to_preset(tmp_path)
 
 
@@ -156,9 +148,7 @@ def test_failed_saving_leaves_the_previous_preset(model, tmp_path, monkeypatch):
 def test_another_class_is_refused(tmp_path, name):
     path = tmp_path / name
     SmallModel().save(path, zipped=name.endswith(".keras"))
-    with pytest.raises(
-        ValueError, match=rf"Expected a OtherModel. Received: .*{name}'.* holds a tests>SmallModel"
-    ):
+    with pytest.raises(ValueError, match=rf"Expected a OtherModel. Received: .*{name}'.* holds a tests>SmallModel"):
         OtherModel.from_preset(path)
 
 
@@ -187,9 +177,7 @@ def test_override_keeps_the_weights_that_fit(model, tmp_path):
 
 
 def test_override_without_an_adaptation_names_the_weight(model):
-    with pytest.raises(
-        ValueError, match=r"weight head/kernel to have shape \(13, 3\). Received: shape=\(13, 7\)"
-    ):
+    with pytest.raises(ValueError, match=r"weight head/kernel to have shape \(13, 3\). Received: shape=\(13, 7\)"):
         model.override(num_classes=3)
 
 
@@ -213,9 +201,7 @@ def test_override_adapts_weights():
 def test_pickles_are_refused(tmp_path, name, inside):
     (tmp_path / name).touch()
     source = tmp_path if inside else tmp_path / name
-    with pytest.raises(
-        ValueError, match=rf"to unpickle a file is to run the code.* Received: source='.*{name}'"
-    ):
+    with pytest.raises(ValueError, match=rf"to unpickle a file is to run the code.* Received: source='.*{name}'"):
         SmallModel.from_preset(source)
 
 
@@ -227,15 +213,11 @@ def test_foreign_formats_are_handed_to_the_class(tmp_path):
     (tmp_path / "training_args.bin").touch()
     (tmp_path / "model.safetensors").touch()
     assert Importing.from_preset(tmp_path, load_weights=False) == (tmp_path, False, {})
-    with pytest.raises(
-        ValueError, match=r"SmallModel reads only .keras files and folders.* Received: path='.*npz'"
-    ):
+    with pytest.raises(ValueError, match=r"SmallModel reads only .keras files and folders.* Received: path='.*npz'"):
         SmallModel.from_preset(array)
 
 
-@pytest.mark.parametrize(
-    ("source", "repository"), [("small_13", "tests/small"), ("hf://owner/name", "owner/name")]
-)
+@pytest.mark.parametrize(("source", "repository"), [("small_13", "tests/small"), ("hf://owner/name", "owner/name")])
 def test_hub(tmp_path, monkeypatch, source, repository):
     asked = []
 
@@ -253,7 +235,5 @@ def test_hub_without_an_answer(monkeypatch):
         raise huggingface_hub.errors.LocalEntryNotFoundError("Cannot find it.\nAnd more.")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    with pytest.raises(
-        OSError, match=r"did not give the files: Cannot find it.. Received: repository='owner/name'$"
-    ):
+    with pytest.raises(OSError, match=r"did not give the files: Cannot find it.. Received: repository='owner/name'$"):
         SmallModel.from_preset("hf://owner/name")

@@ -74,9 +74,7 @@ def test_agrees_with_one_process(results, case, other):
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("name", "replicas"), [("none", 1), ("mirrored", 2), ("worker_0", 2), ("worker_1", 2)]
-)
+@pytest.mark.parametrize(("name", "replicas"), [("none", 1), ("mirrored", 2), ("worker_0", 2), ("worker_1", 2)])
 def test_each_strategy_has_its_replicas(results, name, replicas):
     assert results[name]["replicas"] == replicas
 

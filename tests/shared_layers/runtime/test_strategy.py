@@ -23,9 +23,7 @@ def test_mirrored_on_one_device_trains():
 
 
 def test_unknown_strategy():
-    with pytest.raises(
-        ValueError, match=r"Unknown strategy; did you mean 'mirrored'.* Received: strategy='miror'"
-    ):
+    with pytest.raises(ValueError, match=r"Unknown strategy; did you mean 'mirrored'.* Received: strategy='miror'"):
         runtime.get_strategy("miror")
 
 

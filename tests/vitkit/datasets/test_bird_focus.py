@@ -65,9 +65,7 @@ def test_the_box_is_the_smallest_one_round_the_mask(builder):
 
 
 def test_the_configs_cover_sizes_and_correlation():
-    configs = {
-        name: (config.size, config.home_probability) for name, config in BirdFocus.builder_configs.items()
-    }
+    configs = {name: (config.size, config.home_probability) for name, config in BirdFocus.builder_configs.items()}
     plain = {str(size): (size, 0.0) for size in (64, 96, 224)}
     assert configs == plain | {f"{size}_correlated": (size, 0.95) for size in (64, 96, 224)}
     default = BirdFocus.builder_configs["64"]

@@ -28,9 +28,7 @@ def read(folder, split="train", **options):
     found = []
     for example in dataset.as_numpy_iterator():
         name = class_names[example["label"]]
-        np.testing.assert_array_equal(
-            example["image"], np.broadcast_to(COLOURS[name], example["image"].shape)
-        )
+        np.testing.assert_array_equal(example["image"], np.broadcast_to(COLOURS[name], example["image"].shape))
         found.append((name, example["image"].shape[1]))
     assert len(found) == int(dataset.cardinality())
     return found
@@ -77,9 +75,7 @@ class TestSplits:
     def test_missing_split_folder_is_refused(self, tmp_path):
         fill(tmp_path / "train", 2)
         fill(tmp_path / "test", 2)
-        with pytest.raises(
-            ValueError, match=r"Unknown split; expected one of 'test', 'train'. Received: split='val"
-        ):
+        with pytest.raises(ValueError, match=r"Unknown split; expected one of 'test', 'train'. Received: split='val"):
             picture_folder(tmp_path, "validation")
 
     def test_unknown_split_is_refused(self, tmp_path):
@@ -133,9 +129,7 @@ class TestCorrupt:
         fill(tmp_path / "train", 7)
         for index in range(4):
             corrupt(tmp_path / "train" / "robin" / f"{index}.png")
-        with pytest.warns(
-            UserWarning, match=r"Skipped: 4 of 21 pictures in .*: (robin/\d.png, ){3}\.\.\."
-        ) as caught:
+        with pytest.warns(UserWarning, match=r"Skipped: 4 of 21 pictures in .*: (robin/\d.png, ){3}\.\.\.") as caught:
             found = read(tmp_path, on_corrupt="skip")
         assert len(caught) == 1
         assert len(found) == 17
@@ -180,9 +174,7 @@ class TestCorrupt:
 
 class TestFolder:
     def test_folder_that_is_not_there(self, tmp_path):
-        with pytest.raises(
-            FileNotFoundError, match=r"Expected a folder of class folders, found none.*nowhere$"
-        ):
+        with pytest.raises(FileNotFoundError, match=r"Expected a folder of class folders, found none.*nowhere$"):
             picture_folder(tmp_path / "nowhere")
 
     def test_empty_folder(self, tmp_path):

@@ -106,15 +106,11 @@ class TestTraining:
         images = np.broadcast_to(np.arange(23, dtype="uint8")[:, None, None, None], (23, 11, 13, 3))
         dataset = tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(23)})
         for images, labels in pipeline(dataset, 5, SHAPE, True, **PLAIN):
-            np.testing.assert_allclose(
-                images, np.broadcast_to(labels[:, None, None, None], images.shape), atol=1e-4
-            )
+            np.testing.assert_allclose(images, np.broadcast_to(labels[:, None, None, None], images.shape), atol=1e-4)
 
     def test_without_augmentation_pictures_are_as_in_evaluation(self):
         options = {"augment": (), "shuffle_buffer": 1, "drop_remainder": False, **HALVES}
-        trained, evaluated = (
-            batches(pipeline(many_sizes(), 5, SHAPE, training, **options)) for training in (True, False)
-        )
+        trained, evaluated = (batches(pipeline(many_sizes(), 5, SHAPE, training, **options)) for training in (True, False))
         for (images, labels), (expected, expected_labels) in zip(trained, evaluated, strict=True):
             np.testing.assert_allclose(images, expected, atol=0.51 / 127.5)  # rounded to bytes
             np.testing.assert_array_equal(labels, expected_labels)
@@ -148,9 +144,7 @@ class TestTraining:
         assert max(bottom.max(), right.max()) <= 100
 
     def test_crop_of_one_pixel(self):
-        dataset = tf.data.Dataset.from_tensors(
-            {"image": np.full((1, 1, 3), 77, "uint8"), "label": np.int64(3)}
-        )
+        dataset = tf.data.Dataset.from_tensors({"image": np.full((1, 1, 3), 77, "uint8"), "label": np.int64(3)})
         ((images, _),) = batches(pipeline(dataset, 1, SHAPE, True, **PLAIN))
         np.testing.assert_allclose(images, np.full((1, *SHAPE), 77), atol=1e-4)
 
@@ -214,9 +208,7 @@ class TestDeterminism:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
         here = pipeline(one_size(), 5, SHAPE, True, **EVERYTHING, **HALVES)
         expected = [images.astype("float64").sum() for images, _ in batches(here)]
-        np.testing.assert_allclose(
-            list(map(float, done.stdout.split())), expected, rtol=1e-9, err_msg=done.stderr
-        )
+        np.testing.assert_allclose(list(map(float, done.stdout.split())), expected, rtol=1e-9, err_msg=done.stderr)
 
 
 class TestMixing:

@@ -136,13 +136,9 @@ class TestTensorflowDatasets:
             np.testing.assert_allclose(example["box"], [0.1, 0.2, 0.3, 0.5])
 
     def test_unknown_split_is_refused(self, data_dir):
-        with pytest.raises(
-            ValueError, match=r"Unknown split; did you mean 'train'\? Received: split='trian'"
-        ):
+        with pytest.raises(ValueError, match=r"Unknown split; did you mean 'train'\? Received: split='trian'"):
             datasets.load("marked_birds", "trian", data_dir=data_dir)
-        with pytest.raises(
-            ValueError, match=r"Unknown split; expected one of 'test', 'train'. Received: split='dev"
-        ):
+        with pytest.raises(ValueError, match=r"Unknown split; expected one of 'test', 'train'. Received: split='dev"):
             datasets.load("marked_birds", "dev[:50%]", data_dir=data_dir)
 
     def test_masks_of_birds_are_what_most_annotators_marked(self, mocked):
@@ -151,9 +147,7 @@ class TestTensorflowDatasets:
             raw = tfds.builder("caltech_birds2011").as_dataset(split="train")
             assert (source.num_examples, len(source.class_names)) == (5, 200)
             assert tuple(source.dataset.element_spec["mask"].shape) == (None, None)
-            for example, given in zip(
-                source.dataset.as_numpy_iterator(), raw.as_numpy_iterator(), strict=True
-            ):
+            for example, given in zip(source.dataset.as_numpy_iterator(), raw.as_numpy_iterator(), strict=True):
                 np.testing.assert_array_equal(example["image"], given["image"])
                 np.testing.assert_array_equal(example["mask"], given["segmentation_mask"][..., 0] > 127)
                 np.testing.assert_array_equal(example["box"], given["bbox"])
@@ -163,9 +157,7 @@ class TestTensorflowDatasets:
         with mocked("oxford_iiit_pet", train=5, test=3):
             source = datasets.load("oxford_iiit_pet")
             raw = tfds.builder("oxford_iiit_pet").as_dataset(split="train")
-            for example, given in zip(
-                source.dataset.as_numpy_iterator(), raw.as_numpy_iterator(), strict=True
-            ):
+            for example, given in zip(source.dataset.as_numpy_iterator(), raw.as_numpy_iterator(), strict=True):
                 np.testing.assert_array_equal(example["mask"], given["segmentation_mask"][..., 0] == 1)
 
     @pytest.mark.parametrize(
@@ -221,9 +213,7 @@ class TestTensorflowDatasets:
             raise AssertionError("Manual directory is empty.\nPut the data there.\n")
 
         monkeypatch.setattr(MarkedBirds, "download_and_prepare", refuse)
-        with pytest.raises(
-            ValueError, match=r"^Manual directory is empty. Put .* Received: name='marked_birds'$"
-        ):
+        with pytest.raises(ValueError, match=r"^Manual directory is empty. Put .* Received: name='marked_birds'$"):
             datasets.load("marked_birds", data_dir=data_dir)
 
 

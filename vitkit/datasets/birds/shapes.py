@@ -57,9 +57,7 @@ def shade(colour, factor: float) -> Colour:
     return tuple(int(min(255, channel * factor)) for channel in colour)
 
 
-_LEAF = np.array(
-    ((-1, 0), (-0.6, 0.28), (0, 0.4), (0.6, 0.24), (1, 0), (0.6, -0.24), (0, -0.4), (-0.6, -0.28))
-)
+_LEAF = np.array(((-1, 0), (-0.6, 0.28), (0, 0.4), (0.6, 0.24), (1, 0), (0.6, -0.24), (0, -0.4), (-0.6, -0.28)))
 
 
 def leaf_outlines(centres, lengths, rng: np.random.Generator) -> np.ndarray:

@@ -203,8 +203,7 @@ SPECIES: dict[str, Species] = {
             Patch("head", path("-55,0 -95,-5 -110,35 -70,55 -50,36"), WHITE),
         ),
         wing_patches=tuple(
-            WingPatch((w, w + 0.09), (s, s + 0.06), (120, 206, 232))
-            for w, s in path("10,12 45,14 25,28 60,30 80,16")
+            WingPatch((w, w + 0.09), (s, s + 0.06), (120, 206, 232)) for w, s in path("10,12 45,14 25,28 60,30 80,16")
         ),
     ),
     "magpie": Species(

@@ -20,9 +20,7 @@ def birds():
 def test_birds_are_whole_and_of_the_promised_size(birds):
     for bird in birds:
         assert 0.05 < bird.cover.mean() < 0.14
-        assert not any(
-            edge.any() for edge in (bird.cover[0], bird.cover[-1], bird.cover[:, 0], bird.cover[:, -1])
-        )
+        assert not any(edge.any() for edge in (bird.cover[0], bird.cover[-1], bird.cover[:, 0], bird.cover[:, -1]))
 
 
 def test_the_centre_misses_most_birds(birds):
@@ -101,9 +99,7 @@ def test_pixels_that_the_bird_covers_do_not_depend_on_the_place():
     for seed, (name, place, other) in enumerate((("gull", "snow", "bark"), ("robin", "leaves", "sky"))):
         cover = draw_bird(name, SIZE, np.random.default_rng(seed)).cover
         first, mask = draw_scene(name, place, SIZE, np.random.default_rng(seed), np.random.default_rng(11))
-        second, same_mask = draw_scene(
-            name, other, SIZE, np.random.default_rng(seed), np.random.default_rng(13)
-        )
+        second, same_mask = draw_scene(name, other, SIZE, np.random.default_rng(seed), np.random.default_rng(13))
         np.testing.assert_array_equal(mask, cover >= 0.5)
         np.testing.assert_array_equal(mask, same_mask)
         equal = (first == second).all(axis=-1)
