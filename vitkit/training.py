@@ -85,6 +85,7 @@ def train(
 
     with model.distribute_strategy.scope():
         optimizer = make_optimizer(
+            model.trainable_variables,
             WarmupCosine(learning_rate, round(warmup_epochs * steps_per_epoch), epochs * steps_per_epoch),
             weight_decay=weight_decay,
             clip_norm=clip_norm,
@@ -123,10 +124,13 @@ def train(
     }
 
 
-def make_optimizer(learning_rate, weight_decay, clip_norm=None, ema_momentum=None, gradient_accumulation_steps=None):
+def make_optimizer(
+    variables, learning_rate, weight_decay, clip_norm=None, ema_momentum=None, gradient_accumulation_steps=None
+):
     """Makes AdamW whose weight decay leaves norms, biases, tokens, positions and LayerScale alone.
 
     Args:
+        variables: list of `keras.Variable`, what is to be trained.
         learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`.
         weight_decay: float.
         clip_norm: float or `None`, see `train`.
@@ -148,7 +152,9 @@ def make_optimizer(learning_rate, weight_decay, clip_norm=None, ema_momentum=Non
         ema_momentum=ema_momentum or 0.99,
         gradient_accumulation_steps=gradient_accumulation_steps,
     )
-    optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
+    # By variable, since a pattern would be sought in the whole path, and "token" found in patch_tokens/projection/kernel.
+    still = [variable for variable in variables if any(part in variable.name for part in _NO_DECAY)]
+    optimizer.exclude_from_weight_decay(var_list=still)
     return optimizer
 
 

@@ -1,0 +1,107 @@
+"""`train`: it learns, resumes to the same weights, decays what it should, and stops where it must."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vitkit.classifier import ViTClassifier
+from vitkit.datasets import Source
+from vitkit.training import make_optimizer, train
+
+CLASSES = 3
+
+
+def colours(count=33, classes=CLASSES):
+    """Pictures whose label is the brightest channel."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % classes
+    images = rng.integers(0, 80, (count, 15, 20, 3), "uint8")
+    images[np.arange(count), :, :, labels % 3] += 160
+    dataset = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels.astype("int64")})
+    return Source(dataset, tuple("rgbk"[:classes]), count, "colours")
+
+
+def classifier(**options):
+    sizes = {"image_shape": (15, 20, 3), "patch_size": 5, "num_layers": 1, "num_heads": 2}
+    keras.utils.set_random_seed(1)
+    return ViTClassifier(CLASSES, "mean", **sizes, hidden_dim=14, intermediate_dim=17, **options)
+
+
+def run(folder, model=None, **options):
+    model = model or classifier()
+    given = {"epochs": 2, "batch_size": 11, "warmup_epochs": 0.5, "augment": ("flip",), "progress": False, **options}
+    return model, train(model, colours(), colours(), folder, **given)
+
+
+def test_learns_and_writes_what_it_says(tmp_path):
+    _, summary = run(tmp_path, epochs=8, learning_rate=1e-2)
+    assert summary["best_accuracy"] > 0.9
+    assert summary["steps_per_epoch"] == 3
+    assert len(summary["history"]["val_accuracy"]) == 8
+    json.dumps(summary)
+    assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "last.keras", "logs"}
+    assert list(tmp_path.glob("logs/train/events*"))
+    best = ViTClassifier.from_preset(tmp_path / "best.keras")
+    assert best.get_config() == {**classifier().get_config(), "name": best.name}
+
+
+def test_resume_reaches_the_same_weights(tmp_path):
+    straight, _ = run(tmp_path / "straight", epochs=2)
+
+    interrupted = classifier()
+    with pytest.MonkeyPatch.context() as patch:
+        fit = interrupted.fit
+        patch.setattr(interrupted, "fit", lambda *args, epochs, **kwargs: fit(*args, epochs=1, **kwargs))
+        run(tmp_path / "resumed", interrupted)
+    resumed, summary = run(tmp_path / "resumed", resume=True)
+    assert len(summary["history"]["loss"]) == 1
+    assert int(resumed.optimizer.iterations) == int(straight.optimizer.iterations) == 6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ema_momentum": 0.5, "clip_norm": None},
+        {"gradient_accumulation_steps": 3, "mixup": 0.2},
+        {"jit_compile": True, "label_smoothing": 0.0},
+    ],
+)
+def test_options_train(tmp_path, options):
+    model = classifier()
+    before = keras.ops.convert_to_numpy(model.head.kernel)
+    _, summary = run(tmp_path, model, epochs=1, learning_rate=1e-2, **options)
+    assert np.isfinite(summary["history"]["loss"]).all()
+    assert np.abs(keras.ops.convert_to_numpy(model.head.kernel) - before).max() > 1e-4
+
+
+def test_mixed_precision_trains(tmp_path):
+    model, summary = run(tmp_path, classifier(dtype="mixed_bfloat16"), epochs=1)
+    assert np.isfinite(summary["history"]["loss"]).all()
+    assert model.head.kernel.dtype == "float32"
+
+
+def test_only_kernels_decay():
+    model = classifier(use_distillation_token=True, num_register_tokens=2, layer_scale_init=0.1)
+    optimizer = make_optimizer(model.trainable_variables, 0.1, weight_decay=0.5)
+    before = [weight.numpy().copy() for weight in model.trainable_weights]
+    optimizer.apply([tf.zeros_like(weight) for weight in before], model.trainable_weights)
+    decayed = {
+        weight.path: not np.array_equal(weight, old) for weight, old in zip(model.trainable_weights, before, strict=True)
+    }
+    assert decayed == {path: path.endswith("kernel") for path in decayed}
+
+
+def test_a_lost_loss_stops_with_the_step(tmp_path):
+    model = classifier()
+    model.head.kernel.assign(model.head.kernel * np.nan)
+    with pytest.raises(ValueError, match=r"at epoch 1, step 1"):
+        run(tmp_path, model)
+    assert not list(tmp_path.glob("*.keras"))
+
+
+def test_refuses_data_of_other_classes(tmp_path):
+    with pytest.raises(ValueError, match=r"the model's 3 classes. Received: 'colours' of 4 classes"):
+        train(classifier(), colours(classes=4), colours(), tmp_path)

@@ -1,0 +1,232 @@
+"""The command `vitkit`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Vision Transformers that show what they look at.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Model = Annotated[str, typer.Option(help="A preset's name, hf://owner/repository, a folder or a .keras file.")]
+Data = Annotated[str, typer.Option(help="A tensorflow_datasets name or a folder of class folders.")]
+Method = Annotated[str, typer.Option(help="How heatmaps are found; see vitkit.explain.")]
+Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")]
+Seed = Annotated[int, typer.Option(help="Of all that is random.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("runs/demo"),
+    epochs: int = 12,
+    strategy: Strategy = "mirrored",
+    smoke: Annotated[bool, typer.Option(help="Few pictures, one epoch: does it run?")] = False,
+    seed: Seed = 0,
+):
+    """Train on drawn birds, measure where the model looks, draw heatmaps and export.
+
+    Example: vitkit demo --out runs/demo
+    """
+    from vitkit.demo import run_demo, summary
+
+    typer.echo(summary(run_demo(out, epochs, strategy, smoke, seed, report=typer.echo), out))
+
+
+@app.command()
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    model: Model = "vit_tiny_patch16_224",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start from new weights, not the model's own.")] = False,
+    image_size: Annotated[int | None, typer.Option(help="Pixels, instead of the model's own.")] = None,
+    epochs: int = 10,
+    batch_size: Annotated[int, typer.Option(help="Of all replicas together.")] = 64,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.05,
+    label_smoothing: float = 0.1,
+    clip_norm: float = 1.0,
+    ema_momentum: Annotated[float | None, typer.Option(help="Average the weights, such as 0.999.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Batches for each step of the optimizer.")] = None,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+    rand_augment: Annotated[float, typer.Option(help="Strength in (0, 1], 0 for none.")] = 0.0,
+    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
+    xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
+    strategy: Strategy = "none",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    seed: Seed = 0,
+):
+    """Train or fine-tune a classifier; splits train and validation of the data.
+
+    Examples:
+
+    vitkit train --data bird_focus/64 --fresh --image-size 64 --out runs/birds
+
+    vitkit train --data ./photos --model hf://facebook/dinov2-small --learning-rate 1e-4 --out runs/photos --resume
+    """
+    from shared_layers.runtime import get_strategy, unknown_name
+    from vitkit.classifier import ViTClassifier
+    from vitkit.datasets import load
+    from vitkit.training import train as fit
+
+    if mixed_precision not in (None, "bfloat16", "float16"):
+        raise unknown_name("mixed_precision", mixed_precision, ("bfloat16", "float16"))
+    sources = load(data, "train"), load(data, "validation")
+    names = list(sources[0].class_names)
+    overrides = {"num_classes": len(names), "class_names": names}
+    if image_size:
+        overrides["image_shape"] = (image_size, image_size, 3)
+    if mixed_precision:
+        overrides["dtype"] = f"mixed_{mixed_precision}"
+    with get_strategy(strategy).scope():
+        classifier = ViTClassifier.from_preset(model, load_weights=not fresh, **overrides)
+    summary = fit(
+        classifier,
+        *sources,
+        out,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        clip_norm=clip_norm,
+        ema_momentum=ema_momentum,
+        gradient_accumulation_steps=accumulate,
+        jit_compile=xla,
+        resume=resume,
+        seed=seed,
+        mixup=mixup,
+        cutmix=cutmix,
+        rand_augment=rand_augment,
+    )
+    del summary["history"]
+    typer.echo(json.dumps(summary, indent=2))
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    split: str = "test",
+    image_size: Annotated[int | None, typer.Option(help="Pixels, to which pictures are resized first.")] = None,
+    method: Method = "auto",
+    limit: Annotated[int | None, typer.Option(help="At most so many pictures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    seed: Seed = 0,
+):
+    """Measure accuracy and where the model looks, beside maps that do not know the picture.
+
+    Example: vitkit evaluate --model runs/demo/model.keras --data bird_focus/64 --split test_swapped
+    """
+    from shared_layers.runtime import write_aside
+    from vitkit.classifier import ViTClassifier
+    from vitkit.datasets import load
+    from vitkit.evaluation import evaluate as measure
+    from vitkit.evaluation import table
+
+    classifier = ViTClassifier.from_preset(model)
+    metrics = measure(classifier, load(data, split, image_size), method=method, limit=limit, seed=seed)
+    if out:
+        with write_aside(out) as temporary:
+            temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    typer.echo(table(metrics))
+
+
+@app.command()
+def explain(
+    photos: Annotated[list[Path], typer.Argument(help="Pictures of any kind and size.")],
+    model: Model,
+    out: Annotated[Path, typer.Option(help="PNG (picture and heatmap) or NPY (float32 heatmaps).")],
+    method: Method = "auto",
+    target: Annotated[int | None, typer.Option(help="Class to explain instead of the predicted one.")] = None,
+    backbone: Annotated[bool, typer.Option("--backbone", help="The model has no head.")] = False,
+):
+    """Draw which part of each photo speaks for its class.
+
+    Examples:
+
+    vitkit explain my.jpg --model runs/demo/model.keras --out heatmap.png
+
+    vitkit explain a.jpg b.jpg --model hf://facebook/dinov2-small --backbone --out heatmaps.png
+    """
+    import numpy as np
+
+    from vitkit import ViTBackbone, ViTClassifier, drawing
+    from vitkit.heatmaps import explain as look
+    from vitkit.preprocessing import read_image
+
+    pictures = [read_image(photo) for photo in photos]
+    is_array = out.suffix.lower() == ".npy"
+    if is_array and len({picture.shape for picture in pictures}) > 1:
+        raise ValueError(f"Expected photos of one size for one array. Received: {[p.shape[:2] for p in pictures]}")
+    loaded = (ViTBackbone if backbone else ViTClassifier).from_preset(model)
+    seen = [look(loaded, picture[None], method, target) for picture in pictures]
+    heatmaps = [each.heatmap[0] for each in seen]
+    predictions = None
+    if not backbone:
+        names = loaded.class_names or range(loaded.num_classes)
+        predictions = [str(names[each.logits[0].argmax()]) for each in seen]
+        for photo, prediction in zip(photos, predictions, strict=True):
+            typer.echo(f"{photo}: {prediction}")
+    content = np.stack(heatmaps) if is_array else drawing.grid(pictures, {seen[0].method: heatmaps}, predictions=predictions)
+    drawing.save(out, content)
+
+
+@app.command()
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    method: Method = "auto",
+):
+    """Write a SavedModel that answers with probabilities and heatmaps.
+
+    Example: vitkit export --model runs/demo/model.keras --out saved_model
+    """
+    from vitkit.classifier import ViTClassifier
+    from vitkit.export import export as write
+
+    write(ViTClassifier.from_preset(model), out, method)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="hf://owner/repository, a folder or a file.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    backbone: Annotated[bool, typer.Option("--backbone", help="Leave the head out.")] = False,
+):
+    """Turn another library's checkpoint into a folder for from_preset.
+
+    Example: vitkit convert hf://google/vit-base-patch16-224 ./vit_base
+    """
+    from vitkit import ViTBackbone, ViTClassifier
+
+    (ViTBackbone if backbone else ViTClassifier).from_preset(source).save_to_preset(out)
+
+
+@app.command()
+def presets():
+    """List the presets by name, with where their weights lie.
+
+    Example: vitkit presets
+    """
+    from vitkit import ViTBackbone
+
+    for name, preset in ViTBackbone.presets.items():
+        typer.echo(f"{name:<40} {preset.get('hf', '')}".rstrip())
+
+
+def main():
+    """Runs the command; bad input gets one line on standard error and exit code 2."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"vitkit: {message}", file=sys.stderr)
+        sys.exit(2)
