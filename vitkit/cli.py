@@ -43,7 +43,7 @@ def demo(
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    model: Model = "vit_tiny_patch16_224",
+    model: Model = "deit_tiny_patch16_224",
     fresh: Annotated[bool, typer.Option("--fresh", help="Start from new weights, not the model's own.")] = False,
     image_size: Annotated[int | None, typer.Option(help="Pixels, instead of the model's own.")] = None,
     epochs: int = 10,

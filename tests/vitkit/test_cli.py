@@ -13,6 +13,7 @@ from vitkit import cli
 from vitkit.backbone import ViTBackbone
 from vitkit.classifier import ViTClassifier
 from vitkit.heatmaps import explain
+from vitkit.preprocessing import read_image
 
 COMMANDS = ("demo", "train", "evaluate", "explain", "export", "convert", "presets")
 
@@ -42,7 +43,7 @@ def test_help_shows_an_example(command):
 
 def test_explain_writes_what_explain_says(folder):
     said = run("explain", folder / "photo.png", "--model", folder / "model.keras", "--out", folder / "map.npy")
-    picture = np.asarray(Image.open(folder / "photo.png"))
+    picture = read_image(folder / "photo.png")
     model = ViTClassifier.from_preset(folder / "model.keras")
     seen = explain(model, picture[None])
     np.testing.assert_allclose(np.load(folder / "map.npy"), seen.heatmap, atol=1e-6)
@@ -52,7 +53,8 @@ def test_explain_writes_what_explain_says(folder):
 def test_explain_draws_photos_of_several_sizes(folder):
     photos = folder / "photo.png", folder / "small.png"
     run("explain", *photos, "--model", folder / "model.keras", "--method", "rollout", "--out", folder / "map.png")
-    assert min(Image.open(folder / "map.png").size) > 100
+    with Image.open(folder / "map.png") as drawn:
+        assert min(drawn.size) > 100
 
 
 def test_export_and_convert(folder):
@@ -63,7 +65,9 @@ def test_export_and_convert(folder):
 
 
 def test_presets_lists_every_name():
-    assert [line.split()[0] for line in run("presets").splitlines()] == list(ViTBackbone.presets)
+    listed = [line.split()[0] for line in run("presets").splitlines()]
+    assert listed == list(ViTBackbone.presets)
+    assert "vit_base_patch16_224" in listed
 
 
 @pytest.mark.parametrize(
