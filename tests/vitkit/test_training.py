@@ -1,4 +1,4 @@
-"""`train`: it learns, resumes to the same weights, decays what it should, and stops where it must."""
+"""`train`: it learns, goes on where it stopped, decays what it should, and stops where it must."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_learns_and_writes_what_it_says(tmp_path):
     assert best.get_config() == {**classifier().get_config(), "name": best.name}
 
 
-def test_resume_reaches_the_same_weights(tmp_path):
+def test_resume_goes_on_where_it_stopped(tmp_path):
     straight, _ = run(tmp_path / "straight", epochs=2)
 
     interrupted = classifier()
