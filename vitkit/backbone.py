@@ -6,6 +6,7 @@ import numpy as np
 from shared_layers import TransformerEncoder, resample_grid
 from shared_layers.runtime import Model
 from vitkit.patches import PatchTokens, check_divides
+from vitkit.presets import BACKBONES
 
 
 @keras.saving.register_keras_serializable(package="vitkit")
@@ -55,6 +56,8 @@ class ViTBackbone(Model):
     >>> backbone(np.zeros((1, 32, 48, 3), "float32")).shape.as_list()
     [1, 7, 8]
     """
+
+    presets = BACKBONES
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from keras import ops
 from shared_layers import Linear
 from shared_layers.runtime import Model
 from vitkit.backbone import ViTBackbone, resample_table
+from vitkit.presets import CLASSIFIERS
 
 POOLINGS = ("token", "mean", "token_mean")
 
@@ -47,6 +48,8 @@ class ViTClassifier(Model):
     >>> seen["logits"].shape.as_list(), seen["attention_scores"][0].shape.as_list()
     ([1, 5], [1, 2, 5, 5])
     """
+
+    presets = CLASSIFIERS
 
     def __init__(self, num_classes, pooling="token", class_names=None, head_dropout=0.0, **kwargs):
         own = {name: kwargs.pop(name) for name in ("name", "dtype", "trainable") if name in kwargs}

@@ -111,3 +111,9 @@ def test_has_the_backbone_s_weights_and_preprocessing():
 def test_refuses(options, error, message):
     with pytest.raises(error, match=message):
         ViTClassifier(**{**TINY, **options})
+
+
+def test_makes_a_preset_by_name_without_its_weights():
+    model = ViTClassifier.from_preset("vit_tiny_patch16_224", load_weights=False, num_classes=7)
+    assert model.num_classes == 7
+    assert model.backbone.count_params() == 5_717_416 - 193_000
