@@ -1,13 +1,26 @@
 """Training of a classifier: one call from pictures to checkpoints, logs and a summary; TensorFlow only."""
 
+import math
 import pathlib
 import time
 
 import keras
+import rich.console
 
 from shared_layers.runtime import Progress, SafeCheckpoint, StopOnNaN, WarmupCosine
 from vitkit.datasets import pipeline
 
+# What numbers may be, and a test of it that NaN fails.
+_RANGES = {
+    "epochs": ("at least 1", lambda value: value >= 1),
+    "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
+    "warmup_epochs": ("at least 0", lambda value: value >= 0),
+    "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
+    "label_smoothing": ("in [0, 1)", lambda value: 0 <= value < 1),
+    "clip_norm": ("above 0, or None", lambda value: value is None or value > 0),
+    "ema_momentum": ("in [0, 1), or None", lambda value: value is None or 0 <= value < 1),
+    "gradient_accumulation_steps": ("at least 1, or None", lambda value: value is None or value >= 1),
+}
 # What the names of the weights have in them that do not decay; gamma is a norm's or LayerScale's.
 _NO_DECAY = ("gamma", "beta", "bias", "token", "position")
 
@@ -47,7 +60,7 @@ def train(
         epochs: int.
         batch_size: int, of all replicas together.
         learning_rate: float, the highest.
-        warmup_epochs: float, how long the rate rises.
+        warmup_epochs: float, how long the rate rises; at most half of the epochs.
         weight_decay: float, not applied to norms, biases, tokens, positions and LayerScale.
         label_smoothing: float in [0, 1).
         clip_norm: float, the most that the norm of all gradients together may be; or `None`.
@@ -55,9 +68,10 @@ def train(
             the best; or `None`.
         gradient_accumulation_steps: int, so many batches make one step of the optimizer; or `None`.
         jit_compile: bool or "auto", whether XLA compiles the step.
-        resume: bool, whether to go on from the folder's `last.keras`, if there is one.
+        resume: bool, whether to go on from the folder's `last.keras`, if there is one. Given the same arguments, a run that
+            was interrupted ends with the weights of one that was not.
         seed: int, of the order of pictures, augmentation, dropout and drop path.
-        progress: bool, whether to show a bar and a line for each epoch.
+        progress: bool, whether to show, on standard error, a bar and a line for each epoch.
         **augmentation: options of `vitkit.datasets.pipeline` in training: `mixup`, `rand_augment`, `cache`, ...
 
     Returns:
@@ -65,28 +79,40 @@ def train(
         validation), and "history" {metric: values of the epochs trained now}.
 
     Raises:
-        ValueError: the loss is no longer finite, too few pictures for a batch, sources of other classes than the model's,
-            a checkpoint of another model.
+        ValueError: a number out of its range, too few pictures for a batch, sources of other classes than the model's, a
+            checkpoint of another model; in training, a loss that is no longer finite.
+        OSError: the folder cannot be made.
     """
+    _check_ranges(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        warmup_epochs=warmup_epochs,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        clip_norm=clip_norm,
+        ema_momentum=ema_momentum,
+        gradient_accumulation_steps=gradient_accumulation_steps,
+    )
     for source in (train_source, validation_source):
         if len(source.class_names) != model.num_classes:
             raise ValueError(
                 f"Expected data of the model's {model.num_classes} classes. "
                 f"Received: {source.name!r} of {len(source.class_names)} classes"
             )
+    if not 1 <= batch_size <= train_source.num_examples:
+        raise ValueError(
+            f"Expected a batch of 1 to {train_source.num_examples} pictures, which is all of {train_source.name!r}. "
+            f"Received: batch_size={batch_size}"
+        )
     keras.utils.set_random_seed(seed)
     folder = pathlib.Path(folder)
-    given = {"batch_size": batch_size, **model.preprocessing}
-    batches = pipeline(
-        train_source.dataset, training=True, num_classes=model.num_classes, seed=seed, **given, **augmentation
-    ).map(_one_hot(model.num_classes))
-    checks = pipeline(validation_source.dataset, training=False, **given).map(_one_hot(model.num_classes))
-    steps_per_epoch = int(batches.cardinality())
-
+    steps_per_epoch = train_source.num_examples // batch_size
+    total_steps = epochs * steps_per_epoch
+    warmup_steps = min(round(warmup_epochs * steps_per_epoch), total_steps // 2)
     with model.distribute_strategy.scope():
         optimizer = make_optimizer(
             model.trainable_variables,
-            WarmupCosine(learning_rate, round(warmup_epochs * steps_per_epoch), epochs * steps_per_epoch),
+            WarmupCosine(learning_rate, warmup_steps, total_steps),
             weight_decay=weight_decay,
             clip_norm=clip_norm,
             ema_momentum=ema_momentum,
@@ -100,13 +126,20 @@ def train(
         )
     checkpoint = SafeCheckpoint(folder, monitor="val_accuracy", mode="max")
     first_epoch = checkpoint.resume(model) if resume else 0
+    one_hot = _one_hot(model.num_classes)
+    given = {"batch_size": batch_size, **model.preprocessing}
+    drawn = {"num_classes": model.num_classes, "seed": seed, "first_epoch": first_epoch, **augmentation}
+    batches = pipeline(train_source.dataset, training=True, **given, **drawn).map(one_hot)
+    checks = pipeline(validation_source.dataset, training=False, **given).map(one_hot)
+    folder.mkdir(parents=True, exist_ok=True)
     callbacks = [StopOnNaN(), checkpoint, keras.callbacks.TensorBoard(folder / "logs")]
     if ema_momentum is not None:
         callbacks.insert(0, keras.callbacks.SwapEMAWeights())
     began = time.monotonic()
-    with Progress() as bar:
+    with Progress(rich.console.Console(stderr=True)) as bar:
         history = model.fit(
             batches,
+            steps_per_epoch=steps_per_epoch,
             validation_data=checks,
             epochs=epochs,
             initial_epoch=first_epoch,
@@ -150,12 +183,19 @@ def make_optimizer(
         global_clipnorm=clip_norm,
         use_ema=ema_momentum is not None,
         ema_momentum=ema_momentum or 0.99,
-        gradient_accumulation_steps=gradient_accumulation_steps,
+        gradient_accumulation_steps=None if gradient_accumulation_steps == 1 else gradient_accumulation_steps,
     )
     # By variable, since a pattern would be sought in the whole path, and "token" found in patch_tokens/projection/kernel.
     still = [variable for variable in variables if any(part in variable.name for part in _NO_DECAY)]
     optimizer.exclude_from_weight_decay(var_list=still)
     return optimizer
+
+
+def _check_ranges(**numbers):
+    for name, value in numbers.items():
+        expected, holds = _RANGES[name]
+        if not holds(value):
+            raise ValueError(f"Expected a number {expected}. Received: {name}={value}")
 
 
 def _one_hot(num_classes):

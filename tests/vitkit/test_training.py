@@ -1,5 +1,6 @@
 """`train`: it learns, goes on where it stopped, decays what it should, and stops where it must."""
 
+import itertools
 import json
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from vitkit import training
 from vitkit.classifier import ViTClassifier
 from vitkit.datasets import Source
 from vitkit.training import make_optimizer, train
@@ -48,17 +50,43 @@ def test_learns_and_writes_what_it_says(tmp_path):
     assert best.get_config() == {**classifier().get_config(), "name": best.name}
 
 
-def test_resume_goes_on_where_it_stopped(tmp_path):
-    straight, _ = run(tmp_path / "straight", epochs=2)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ema_momentum": 0.5, "mixup": 0.3},
+        {"gradient_accumulation_steps": 2, "rand_augment": 0.5, "cache": True},  # two do not divide an epoch's three batches
+    ],
+)
+def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypatch, options):
+    options = {"epochs": 4, "learning_rate": 1e-2, "augment": ("crop", "flip"), **options}
+    straight, told = run(tmp_path / "straight", classifier(dropout=0.3), **options)
+    batches = itertools.count(1)
 
-    interrupted = classifier()
-    with pytest.MonkeyPatch.context() as patch:
-        fit = interrupted.fit
-        patch.setattr(interrupted, "fit", lambda *args, epochs, **kwargs: fit(*args, epochs=1, **kwargs))
-        run(tmp_path / "resumed", interrupted)
-    resumed, summary = run(tmp_path / "resumed", resume=True)
-    assert len(summary["history"]["loss"]) == 1
-    assert int(resumed.optimizer.iterations) == int(straight.optimizer.iterations) == 6
+    def interrupt(self, batch, logs=None):
+        if next(batches) == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.StopOnNaN, "on_train_batch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "resumed", classifier(dropout=0.3), **options)
+    resumed, summary = run(tmp_path / "resumed", classifier(dropout=0.3), resume=True, **options)
+
+    assert [len(values) for values in summary["history"].values()] == [2] * len(summary["history"])
+    for name, values in summary["history"].items():
+        np.testing.assert_allclose(values, told["history"][name][2:], rtol=1e-5, err_msg=name)
+    for one, other in ((straight, resumed), (straight.optimizer, resumed.optimizer)):
+        for ours, theirs in zip(one.variables, other.variables, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=ours.path)
+    assert summary["best_accuracy"] == told["best_accuracy"]
+
+
+def test_resuming_a_run_that_is_done_trains_nothing(tmp_path):
+    first, told = run(tmp_path, epochs=1)
+    again, summary = run(tmp_path, epochs=1, resume=True)
+    assert not summary["history"]
+    assert summary["best_accuracy"] == told["best_accuracy"]
+    np.testing.assert_array_equal(first.head.kernel, again.head.kernel)
 
 
 @pytest.mark.parametrize(
@@ -105,3 +133,34 @@ def test_a_lost_loss_stops_with_the_step(tmp_path):
 def test_refuses_data_of_other_classes(tmp_path):
     with pytest.raises(ValueError, match=r"the model's 3 classes. Received: 'colours' of 4 classes"):
         train(classifier(), colours(classes=4), colours(), tmp_path)
+
+
+def test_refuses_a_batch_larger_than_the_data(tmp_path):
+    with pytest.raises(ValueError, match=r"a batch of 1 to 33 pictures, .* of 'colours'\. Received: batch_size=34"):
+        run(tmp_path / "run", batch_size=34)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("warmup_epochs", -1),
+        ("weight_decay", -0.1),
+        ("label_smoothing", 1.0),
+        ("clip_norm", 0.0),
+        ("ema_momentum", 1.0),
+        ("gradient_accumulation_steps", 0),
+    ],
+)
+def test_refuses_numbers_out_of_range(tmp_path, name, value):
+    with pytest.raises(ValueError, match=rf"^Expected a number .*\. Received: {name}={value}$"):
+        run(tmp_path / "run", **{name: value})
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_warm_up_leaves_half_of_a_short_run(tmp_path):
+    _, summary = run(tmp_path, epochs=1, warmup_epochs=5.0)
+    assert np.isfinite(summary["history"]["loss"]).all()

@@ -10,6 +10,7 @@ from vitkit.preprocessing import normalize, resample, to_image_shape
 
 _AUGMENTATIONS = ("crop", "flip")
 _LOG_ASPECT = 0.2876820724517809  # log(4 / 3)
+_FAR = 2**61  # so far apart that no two counts meet
 
 
 def pipeline(
@@ -33,10 +34,13 @@ def pipeline(
     seed=0,
     drop_remainder=None,
     shuffle_buffer=4096,
+    first_epoch=None,
 ):
     """Makes batches for `fit` (shuffled, augmented) or for `evaluate` and `predict` (prepared, in order).
 
-    The same seed gives the same batches, epoch by epoch, in every run and on every number of cores.
+    The same seed gives the same batches, epoch by epoch, in every run and on every number of cores. In training each
+    iteration is another epoch (and `tf.random.set_seed` has a say); how often a data set is iterated is `fit`'s own
+    business, so a run that is to be resumed counts by `first_epoch`.
 
     On one core, 64-pixel pictures pass crop and flip at several thousand a second; RandAugment takes about
     two milliseconds for each.
@@ -63,6 +67,8 @@ def pipeline(
         seed: int.
         drop_remainder: bool, whether to leave out a last batch that is not full; `None` does in training.
         shuffle_buffer: int, so many pictures, of (h, w, 3) bytes each, are held to draw from.
+        first_epoch: int, in training: this epoch and all that follow, one after the other without end, to give to `fit`
+            with `steps_per_epoch`; `None` gives one epoch an iteration.
 
     Returns:
         A `tf.data.Dataset` of (images, labels): float32 (b, h, w, 3), prepared; and int64 (b,), or, where
@@ -108,29 +114,45 @@ def pipeline(
             image = change.drawn(draw, image)
         return _as_bytes(image), example["label"]
 
+    def epoch(number):
+        # The order is to depend on `start` alone, not on the seed that `tf.random.set_seed` last gave to everything.
+        tf.compat.v1.set_random_seed(1)  # of the graph that this function becomes
+        start = tf.random.stateless_uniform((), tf.stack([seed, number]), maxval=_FAR, dtype=tf.int64)
+        examples = tf.data.Dataset.zip(dataset, _draws(start)).map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+        # Here and not before the crop, which is random anyway: what waits in the buffer is now small.
+        examples = examples.shuffle(shuffle_buffer, seed=start, reshuffle_each_iteration=False)
+        batches = examples.batch(batch_size, drop_remainder=drop_remainder)
+        if mixes:
+            batches = tf.data.Dataset.zip(batches, _draws(start + _FAR)).map(mix, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches
+
     dataset = dataset.map(lambda example: {key: example[key] for key in ("image", "label")})
     if cache:
         dataset = dataset.cache(cache if isinstance(cache, str) else "")
     if training:
         if rand_augment:
             change = RandAugment(factor=0.5 if rand_augment is True else rand_augment, dtype="float32")
-        dataset = tf.data.Dataset.zip(dataset, _draws(seed))
-        dataset = dataset.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
-        # Here and not before the crop, which is random anyway: what waits in the buffer is now small.
-        dataset = dataset.shuffle(shuffle_buffer, seed=seed)
+        if mixes:
+            mix = _mixer(mixup, cutmix, num_classes)
+        if first_epoch is None:
+            epochs = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+            count = dataset.batch(batch_size, drop_remainder=drop_remainder).cardinality()
+        else:
+            epochs = tf.data.Dataset.counter(first_epoch)
+            count = tf.data.INFINITE_CARDINALITY
+        made = epochs.flat_map(epoch)
+        if count != tf.data.UNKNOWN_CARDINALITY:
+            made = made.apply(tf.data.experimental.assert_cardinality(count))
     else:
-        dataset = dataset.map(lambda example: (fit(example["image"]), example["label"]), num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    if mixes:
-        dataset = tf.data.Dataset.zip(dataset, _draws(seed + 1))
-        dataset = dataset.map(_mixer(mixup, cutmix, num_classes), num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.map(
+        made = dataset.map(lambda example: (fit(example["image"]), example["label"]), num_parallel_calls=tf.data.AUTOTUNE)
+        made = made.batch(batch_size, drop_remainder=drop_remainder)
+    made = made.map(
         lambda images, labels: (normalize(tf.cast(images, tf.float32), mean, std), labels),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return made.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
 def resized(dataset, image_size):
@@ -158,10 +180,9 @@ def _as_bytes(image):
     return tf.saturate_cast(tf.round(image), tf.uint8)
 
 
-def _draws(seed):
-    """An endless data set of seeds (2,), others in every epoch."""
-    numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-    return numbers.map(lambda number: tf.stack([number, 0]))
+def _draws(start):
+    """An endless data set of seeds (2,), a number that counts from `start` and 0."""
+    return tf.data.Dataset.counter(start).map(lambda number: tf.stack([number, 0]))
 
 
 def _random_crop(image, image_shape, numbers, min_area, interpolation):

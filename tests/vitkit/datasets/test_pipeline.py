@@ -197,17 +197,34 @@ class TestDeterminism:
         list(itertools.islice(cut, 2))
         assert_same(batches(whole), batches(cut))
 
+    @pytest.mark.parametrize("source", [one_size, many_sizes])
+    def test_an_endless_pipeline_gives_every_epoch_from_the_first_one_asked_for(self, source):
+        given = {"batch_size": 5, "image_shape": SHAPE, "training": True, "seed": 3, **EVERYTHING, **HALVES}
+        whole = pipeline(source(), first_epoch=0, **given)
+        assert whole.cardinality() == tf.data.INFINITE_CARDINALITY
+        epochs = batches(whole.take(12))
+        tf.random.set_seed(99)  # decides nothing here
+        assert_same(batches(pipeline(source(), first_epoch=2, **given).take(4)), epochs[8:])
+        assert np.abs(epochs[0][0] - epochs[4][0]).max() > 0.1
+
+    def test_an_endless_pipeline_ends_each_epoch(self):
+        made = pipeline(flat(23), 5, SHAPE, True, first_epoch=7, drop_remainder=False, cache=True, **HALVES)
+        labels = [labels.tolist() for _, labels in batches(made.take(10))]
+        for epoch in (labels[:5], labels[5:]):
+            assert sorted(itertools.chain(*epoch)) == list(range(23))
+            assert [len(batch) for batch in epoch] == [5, 5, 5, 5, 3]
+
     def test_another_process_on_one_thread_makes_the_same(self):
         code = (
             "import numpy as np, tensorflow as tf\n"
             "tf.config.threading.set_inter_op_parallelism_threads(1)\n"
             "from tests.vitkit.datasets import test_pipeline as t\n"
-            "made = t.pipeline(t.one_size(), 5, t.SHAPE, True, **t.EVERYTHING, **t.HALVES)\n"
-            "print(*(float(np.float64(i).sum()) for i, _ in t.batches(made)))\n"
+            "made = t.pipeline(t.one_size(), 5, t.SHAPE, True, first_epoch=2, **t.EVERYTHING, **t.HALVES)\n"
+            "print(*(float(np.float64(i).sum()) for i, _ in t.batches(made.take(7))))\n"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
-        here = pipeline(one_size(), 5, SHAPE, True, **EVERYTHING, **HALVES)
-        expected = [images.astype("float64").sum() for images, _ in batches(here)]
+        here = pipeline(one_size(), 5, SHAPE, True, first_epoch=2, **EVERYTHING, **HALVES)
+        expected = [images.astype("float64").sum() for images, _ in batches(here.take(7))]
         np.testing.assert_allclose(list(map(float, done.stdout.split())), expected, rtol=1e-9, err_msg=done.stderr)
 
 
