@@ -10,7 +10,7 @@ from shared_layers.runtime import Model
 from vitkit.backbone import ViTBackbone, resample_table
 from vitkit.presets import CLASSIFIERS
 
-POOLINGS = ("token", "mean", "token_mean")
+POOLINGS = ("token", "class_token", "mean", "token_mean")
 
 
 @keras.saving.register_keras_serializable(package="vitkit")
@@ -20,7 +20,8 @@ class ViTClassifier(Model):
     Args:
         num_classes: int, c.
         pooling: what the head reads: "token" (the class token; with a distillation token, the mean of two heads, one for
-            each), "mean" (the mean over patches) or "token_mean" (class token and mean over patches, side by side).
+            each), "class_token" (the class token alone, also beside a distillation token), "mean" (the mean over patches)
+            or "token_mean" (class token and mean over patches, side by side).
         class_names: names of the classes, or `None`.
         head_dropout: float in [0, 1), before the head.
         **backbone: the arguments of `ViTBackbone`. `use_class_token` defaults to True whatever the pooling.
@@ -108,10 +109,10 @@ class ViTClassifier(Model):
         """Logits (b, c) float32 of normalised tokens (b, special + patches, d)."""
         if self.pooling == "mean":
             pooled = ops.mean(self._patches(tokens), axis=1)
-        elif self.pooling == "token":
-            pooled = tokens[:, 0]
-        else:
+        elif self.pooling == "token_mean":
             pooled = ops.concatenate([tokens[:, 0], ops.mean(self._patches(tokens), axis=1)], axis=-1)
+        else:
+            pooled = tokens[:, 0]
         logits = self.head(self.dropout_layer(pooled, training=training))
         if self.distilled:
             distilled = self.distillation_head(self.dropout_layer(tokens[:, 1], training=training))

@@ -46,6 +46,13 @@ def test_the_head_reads_what_its_pooling_says(pooling, images):
     assert_close(model.classify(tokens), pooled @ kernel + bias)
 
 
+def test_the_class_token_alone_is_read_beside_a_distillation_token():
+    model = ViTClassifier(**TINY, pooling="class_token", use_distillation_token=True)
+    kernel, bias = model.head.get_weights()
+    assert_close(model(IMAGES), numpy(model.backbone(IMAGES))[:, 0] @ kernel + bias)
+    assert sum("head" in weight.path for weight in model.weights) == 2
+
+
 def test_two_heads_are_averaged_with_a_distillation_token():
     model = ViTClassifier(**TINY, use_distillation_token=True)
     tokens = numpy(model.backbone(IMAGES))

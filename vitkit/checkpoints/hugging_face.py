@@ -67,11 +67,10 @@ def read(path, load_weights=True):
     """
     if not path.is_dir():
         raise ValueError(f"Expected a folder with config.json and model.safetensors. Received: path={str(path)!r}")
-    theirs = _read_json(path / "config.json")
-    kind = theirs.get("model_type")
-    if kind not in _DEFAULTS:
-        raise unknown_name("model_type", kind, _DEFAULTS)
-    config = {**_backbone_config(kind, theirs), **_preprocessing(path), **_head_config(kind, theirs)}
+    try:
+        kind, config = _read_config(path)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"Expected Hugging Face's config ({error!r}). Received: path={str(path)!r}") from error
     if not load_weights:
         return config, {}
 
@@ -126,8 +125,9 @@ def layout(kind, config):
     yield from _norm("layernorm", "final_norm", d)
     if "num_classes" in config:
         width = 2 * d if config["pooling"] == "token_mean" else d
+        has_two = distilled and config["pooling"] == "token"
         names = {"cls_classifier": "head", "distillation_classifier": "distillation_head"}
-        for name, head in names.items() if distilled else [("classifier", "head")]:
+        for name, head in names.items() if has_two else [("classifier", "head")]:
             yield from _linear(name, head, (width,), (config["num_classes"],))
 
 
@@ -160,6 +160,14 @@ def _linear(theirs, ours, sizes_in, sizes_out):
 def _norm(theirs, ours, d):
     yield f"{theirs}.weight", (d,), f"{ours}/gamma", (d,)
     yield f"{theirs}.bias", (d,), f"{ours}/beta", (d,)
+
+
+def _read_config(path):
+    theirs = _read_json(path / "config.json")
+    kind = theirs.get("model_type")
+    if kind not in _DEFAULTS:
+        raise unknown_name("model_type", kind, _DEFAULTS)
+    return kind, {**_backbone_config(kind, theirs), **_preprocessing(path), **_head_config(kind, theirs)}
 
 
 def _backbone_config(kind, theirs):
@@ -197,14 +205,18 @@ def _backbone_config(kind, theirs):
 
 
 def _head_config(kind, theirs):
-    if not any("ForImageClassification" in name for name in theirs.get("architectures") or ()):
+    architectures = theirs.get("architectures") or ()
+    if not any("ForImageClassification" in name for name in architectures):
         return {}
+    pooling = "token_mean" if kind.startswith("dinov2") else "token"
+    if "DeiTForImageClassification" in architectures:  # fine-tuned without a teacher: one head, beside both tokens
+        pooling = "class_token"
     names = theirs.get("id2label") or {}
     names = [names[index] for index in sorted(names, key=int)]
     is_named = names and names != [f"LABEL_{index}" for index in range(len(names))]
     return {
         "num_classes": len(names) or theirs.get("num_labels", 2),
-        "pooling": "token_mean" if kind.startswith("dinov2") else "token",
+        "pooling": pooling,
         "class_names": names if is_named else None,
     }
 

@@ -143,6 +143,18 @@ def test_every_weight_of_every_kind_comes_from_the_file(tmp_path, kind, options)
     np.testing.assert_array_equal(weights["encoder_layer_1/attention/key/kernel"][:, 1], key[3:].T)
 
 
+def test_a_deit_with_one_head_reads_the_class_token_alone(tmp_path):
+    tensors = tensors_of("deit")
+    random = np.random.default_rng(11)
+    tensors |= {"classifier.weight": random.normal(size=(5, 6)), "classifier.bias": random.normal(size=5)}
+    write(tmp_path, "deit", tensors, architectures=["DeiTForImageClassification"], num_labels=5)
+    images = random.normal(size=(3, 21, 21, 3)).astype("float32")
+    tokens = np.asarray(ViTBackbone.from_preset(tmp_path)(images))
+    assert tokens.shape == (3, 2 + PATCHES, 6)
+    logits = ViTClassifier.from_preset(tmp_path)(images)
+    np.testing.assert_allclose(logits, linear(tokens[:, 0], tensors, "classifier"), atol=1e-5)
+
+
 def test_a_classifier_without_a_head_in_the_folder_needs_num_classes(tmp_path):
     folder = write(tmp_path)
     assert ViTClassifier.from_preset(folder, num_classes=3).head.kernel.shape == (6, 3)
@@ -228,6 +240,22 @@ def test_a_truncated_file_is_named(tmp_path):
 def test_a_file_that_is_not_json_is_named(tmp_path):
     (write(tmp_path) / "preprocessor_config.json").write_text("{")
     with pytest.raises(ValueError, match=r"whole JSON .*preprocessor_config\.json"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "vit", "architectures": 5}'),
+        ("preprocessor_config.json", "[]"),
+        ("preprocessor_config.json", '{"do_center_crop": true}'),
+        ("preprocessor_config.json", '{"image_mean": 0.5}'),
+    ],
+)
+def test_a_config_of_another_form_is_named(tmp_path, file, text):
+    (write(tmp_path) / file).write_text(text)
+    with pytest.raises(ValueError, match=r"Expected Hugging Face's config \(\w+Error\(.*\)\)\. Received: path="):
         read(tmp_path)
 
 
