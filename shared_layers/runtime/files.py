@@ -55,8 +55,8 @@ def refuse_to_replace_others(folder, marker):
 
 
 def _rename_over(source, target, previous):
-    if not target.is_dir():
-        os.replace(source, target)
+    if not (target.is_dir() and source.is_dir()):
+        os.replace(source, target)  # which refuses to put a file in the place of a folder
         return
     # A folder cannot be renamed onto one that is not empty: the old one steps aside, and back on failure.
     os.rename(target, previous)

@@ -64,7 +64,7 @@ class Presets:
             return cls.import_checkpoint(path, load_weights, overrides)
         _check_class(cls, saved["registered_name"], source)
         if load_weights:
-            model = keras.saving.load_model(path, compile=False)
+            model = _load_model(path)
             return model.override(**overrides) if overrides else model
         model = keras.saving.deserialize_keras_object({**saved, "compile_config": None})
         return model.from_config({**model.get_config(), **overrides}) if overrides else model
@@ -187,6 +187,14 @@ def _saved_config(path):
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ValueError(f"Expected a whole model ({error}). Received: source={str(path)!r}") from error
     return {}
+
+
+def _load_model(path):
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # on a broken file Keras and its readers raise almost anything
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"Expected a whole model ({reason}). Received: source={str(path)!r}") from error
 
 
 def _check_class(cls, name, source):

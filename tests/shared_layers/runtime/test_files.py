@@ -44,6 +44,16 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_does_not_replace_a_folder(tmp_path):
+    path = tmp_path / "runs"
+    path.mkdir()
+    (path / "precious").touch()
+    with pytest.raises(IsADirectoryError, match="runs"), write_aside(path) as temporary:
+        temporary.write_text("scores")
+    assert [file.name for file in path.iterdir()] == ["precious"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_failed_rename_keeps_the_previous_folder(tmp_path):
     path = tmp_path / "preset"
     path.mkdir()

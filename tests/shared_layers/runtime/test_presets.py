@@ -162,6 +162,16 @@ def test_truncated_keras_file(model, tmp_path, cut):
         SmallModel.from_preset(path)
 
 
+@pytest.mark.parametrize("weights", [None, b"no weights"])
+def test_broken_weights(model, tmp_path, weights):
+    model.save_to_preset(tmp_path / "preset")
+    file = tmp_path / "preset" / "model.weights.h5"
+    file.unlink() if weights is None else file.write_bytes(weights)
+    with pytest.raises(ValueError, match=r"Expected a whole model \(.*\)\. Received: source=.*preset") as caught:
+        SmallModel.from_preset(tmp_path / "preset")
+    assert "\n" not in str(caught.value)
+
+
 def test_broken_config(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": ')
     with pytest.raises(ValueError, match=r"Expected a whole model \(Expecting value.*Received: source="):
