@@ -14,7 +14,8 @@ def export(model, path, method="auto"):
     Its signatures, all with the preprocessing and the class names inside:
 
     - `serving_default` (images: uint8 (b, H, W, 3), any size) -> probabilities float32 (b, c), class_names string (c,);
-    - `serving_bytes` (images: string (b,), each an encoded JPEG or PNG, of any sizes) -> the same;
+    - `serving_bytes` (images: string (b,), each an encoded JPEG or PNG, of any sizes) -> the same. The pixels are read as
+      they are stored: unlike `vitkit.preprocessing.read_image`, TensorFlow knows no EXIF orientation and drops transparency;
     - `explain` (images: as `serving_default`; target: int32 (b,), the class to explain, -1 for the predicted one)
       -> the same, and heatmap float32 (b, H, W) in [0, 1], the one that `vitkit.explain` draws.
 
