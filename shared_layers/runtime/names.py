@@ -2,9 +2,11 @@
 
 import difflib
 
+_SHOWN = 10
+
 
 def unknown_name(kind, name, options):
-    """Makes the error for a name that is not among the known ones, offering the near ones.
+    """Makes the error for a name that is not among the known ones, offering the near ones, or else the first few.
 
     Args:
         kind: str, what the name is a name of ("preset", "dataset", "method").
@@ -23,5 +25,6 @@ def unknown_name(kind, name, options):
     if near:
         advice = f"did you mean {' or '.join(map(repr, near))}?"
     else:
-        advice = f"expected one of {', '.join(map(repr, options))}."
+        more = f" and {len(options) - _SHOWN} more" if len(options) > _SHOWN else ""
+        advice = f"expected one of {', '.join(map(repr, options[:_SHOWN]))}{more}."
     return ValueError(f"Unknown {kind}; {advice} Received: {kind}={name!r}")
