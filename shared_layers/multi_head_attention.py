@@ -237,8 +237,10 @@ class MultiHeadAttention(keras.layers.Layer):
         scale = 1.0 / math.sqrt(self.key_dim)
         rows_only = return_scores and num_score_rows is not None
         drops = self.dropout > 0 and training
-        if keras.backend.backend() != "tensorflow" and not drops and (rows_only or not return_scores):
-            # these backends own fused kernels; TensorFlow's version of this op is slower than the products below
+        # TensorFlow's version of the fused op is slower than the products below; JAX's needs values as wide as the keys, and
+        # compiles in float16 on GPUs alone
+        fuses = keras.backend.backend() != "tensorflow" and keras.backend.standardize_dtype(queries.dtype) != "float16"
+        if fuses and self.value_dim == self.key_dim and not drops and (rows_only or not return_scores):
             context = ops.dot_product_attention(
                 queries, keys, values, mask=mask, scale=scale, flash_attention=self.flash_attention
             )
