@@ -1,5 +1,6 @@
 """SavedModels that stand alone; TensorFlow only."""
 
+from shared_layers.runtime.backends import require_tensorflow
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 
 
@@ -15,7 +16,7 @@ def export_saved_model(path, signatures, variables, assets=()):
         assets: tf.saved_model.Asset, lookup tables and the like that the functions use.
 
     Raises:
-        ValueError: if the folder holds something else.
+        ValueError: for another backend than TensorFlow; if the folder holds something else.
 
     Example:
         >>> import tempfile
@@ -26,6 +27,7 @@ def export_saved_model(path, signatures, variables, assets=()):
         >>> tf.saved_model.load(folder).signatures["serving_default"](x=tf.ones(3))["twice"].numpy()
         array([2., 2., 2.], dtype=float32)
     """
+    require_tensorflow("A SavedModel")
     import tensorflow as tf
 
     refuse_to_replace_others(path, marker="saved_model.pb")

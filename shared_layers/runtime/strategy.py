@@ -2,8 +2,7 @@
 
 import os
 
-import keras
-
+from shared_layers.runtime.backends import require_tensorflow
 from shared_layers.runtime.names import unknown_name
 
 
@@ -28,9 +27,7 @@ def get_strategy(name):
     makers = {"none": _none, "mirrored": _mirrored, "multi_worker": _multi_worker, "tpu": _tpu}
     if name not in makers:
         raise unknown_name("strategy", name, makers)
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ValueError(f"Strategies need Keras's TensorFlow backend. Received: KERAS_BACKEND={backend}")
+    require_tensorflow("A strategy")
     return makers[name]()
 
 

@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from shared_layers import relevance
+from tests.backends import tensorflow_only
 
 BATCH, HEADS, TOKENS, LAYERS, WIDTH = 2, 3, 7, 5, 11
 
@@ -210,10 +211,10 @@ class TestNormalise:
         assert (numpy(relevance.normalise(maps)) == 0.0).all()
 
 
+@tensorflow_only
 def test_traces_with_an_unknown_batch_size(scores, gradients):
-    tf = pytest.importorskip("tensorflow")
-    if ops.convert_to_tensor(0.0).__class__.__module__.startswith("jax"):
-        pytest.skip("tf.function compiles the TensorFlow backend")
+    import tensorflow as tf
+
     row = np.eye(TOKENS, dtype="float32")[0]
 
     @tf.function(input_signature=[tf.TensorSpec((LAYERS, None, HEADS, TOKENS, TOKENS))] * 2)

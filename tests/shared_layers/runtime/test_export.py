@@ -2,11 +2,13 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from shared_layers import runtime
+from tests.backends import tensorflow_only
 from tests.shared_layers.runtime.small_model import SmallModel, make_data, set_same_weights
 
 # TensorFlow 2.21 imports Keras if it can; here neither can be imported.
@@ -22,6 +24,7 @@ print(json.dumps([logits.numpy().tolist(), named.numpy().tolist()]))
 """
 
 
+@tensorflow_only
 def test_serves_where_keras_cannot_be_imported(tmp_path):
     model = SmallModel(dropout=0.3)
     set_same_weights(model)
@@ -54,6 +57,7 @@ def test_serves_where_keras_cannot_be_imported(tmp_path):
     np.testing.assert_allclose(shifted, expected + [[7.0], [0.0]], atol=1e-6)
 
 
+@tensorflow_only
 def test_a_failure_leaves_the_previous_model(tmp_path):
     def export(function):
         spec = tf.TensorSpec((None,), name="inputs")
@@ -70,7 +74,15 @@ def test_a_failure_leaves_the_previous_model(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
+@tensorflow_only
 def test_refuses_a_folder_with_something_else(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match=r"one with saved_model.pb in it. Received: folder="):
         runtime.export_saved_model(tmp_path, {}, [])
+
+
+def test_needs_tensorflow(tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"A SavedModel needs Keras's TensorFlow backend. Received: KERAS_BACKEND=jax"):
+        runtime.export_saved_model(tmp_path / "model", {}, [])
+    assert list(tmp_path.iterdir()) == []

@@ -5,13 +5,16 @@ import pytest
 import tensorflow as tf
 
 from shared_layers import runtime
+from tests.backends import tensorflow_only
 from tests.shared_layers.runtime.small_model import SmallModel, compile_model, make_data
 
 
+@tensorflow_only
 def test_none_has_one_replica():
     assert runtime.get_strategy("none").num_replicas_in_sync == 1
 
 
+@tensorflow_only
 def test_mirrored_on_one_device_trains():
     strategy = runtime.get_strategy("mirrored")
     assert isinstance(strategy, tf.distribute.MirroredStrategy)
@@ -27,12 +30,14 @@ def test_unknown_strategy():
         runtime.get_strategy("miror")
 
 
+@tensorflow_only
 def test_multi_worker_needs_addresses(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match=r"such as TF_CONFIG=.* Received: TF_CONFIG=None"):
         runtime.get_strategy("multi_worker")
 
 
+@tensorflow_only
 def test_tpu_needs_a_tpu(monkeypatch):
     def connect(name):
         raise ValueError("no such host")
@@ -43,10 +48,11 @@ def test_tpu_needs_a_tpu(monkeypatch):
         runtime.get_strategy("tpu")
 
 
-def test_strategies_need_tensorflow(monkeypatch):
+@pytest.mark.parametrize("name", ["none", "mirrored", "multi_worker", "tpu"])
+def test_strategies_need_tensorflow(monkeypatch, name):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match=r"TensorFlow backend. Received: KERAS_BACKEND=jax"):
-        runtime.get_strategy("none")
+    with pytest.raises(ValueError, match=r"A strategy needs Keras's TensorFlow backend. Received: KERAS_BACKEND=jax"):
+        runtime.get_strategy(name)
 
 
 def strategy_of(jobs, task_type, task_id):
@@ -68,8 +74,12 @@ def test_one_worker_is_the_chief(jobs, task_type, task_id, expected):
     assert runtime.is_chief(strategy_of(jobs, task_type, task_id)) is expected
 
 
-def test_a_process_alone_is_the_chief():
+def test_a_process_without_a_strategy_is_the_chief():
     assert runtime.is_chief(None)
+
+
+@tensorflow_only
+def test_a_process_alone_is_the_chief():
     assert runtime.is_chief(runtime.get_strategy("none"))
     assert runtime.is_chief(runtime.get_strategy("mirrored"))
 
