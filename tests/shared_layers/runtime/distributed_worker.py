@@ -14,6 +14,7 @@ CASES = {
     "clipped": {"global_clipnorm": 0.05},
     "accumulated": {"gradient_accumulation_steps": 3},
     "averaged": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
+    "swapped": {"use_ema": True, "ema_momentum": 0.9},
     "mixed_bfloat16": {},
     "mixed_float16": {},
     "everything": {
@@ -73,6 +74,8 @@ def run(case, scope, checkpoints):
         model.evaluate(inputs, labels, batch_size=BATCH, verbose=0)
         model = make_model(case, scope)
         epoch = runtime.SafeCheckpoint(checkpoints).resume(model)
+    if case == "swapped":
+        options |= {"callbacks": [keras.callbacks.SwapEMAWeights()], "validation_data": (inputs, labels)}
     history = model.fit(inputs, labels, initial_epoch=epoch, epochs=2, **options).history
     weights = [*model.weights, *model.optimizer.variables]
     results = {
@@ -80,7 +83,9 @@ def run(case, scope, checkpoints):
         "accuracy": history["accuracy"][-1],
         "weights": np.concatenate([np.ravel(keras.ops.convert_to_numpy(weight)) for weight in weights]),
     }
-    if case in ("plain", "uneven"):
+    if case == "swapped":
+        results["val_loss"] = history["val_loss"][-1]
+    if case in ("plain", "uneven", "swapped"):
         results["predictions"] = model.predict(inputs, batch_size=BATCH, verbose=0)
         results["evaluation"] = model.evaluate(inputs, labels, batch_size=BATCH, verbose=0)
     return {f"{case}/{name}": np.asarray(value) for name, value in results.items()}

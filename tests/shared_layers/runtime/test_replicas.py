@@ -1,5 +1,6 @@
 """Several replicas, several workers and another backend against one process, each in processes of its own."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -11,7 +12,10 @@ import sys
 import numpy as np
 import pytest
 
+from tests.backends import tensorflow_only
 from tests.shared_layers.runtime.distributed_worker import CASES
+
+pytestmark = tensorflow_only
 
 ROOT = pathlib.Path(__file__).parents[3]
 OTHERS = ("mirrored", "worker_0", "worker_1", "jax")
@@ -50,13 +54,13 @@ def results(tmp_path_factory):
         task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         out = folder / f"worker_{index}.npz"
         processes[f"worker_{index}"] = start("multi_worker", out, folder / "workers", TF_CONFIG=task)
-    try:
+    with contextlib.ExitStack() as stack:
+        for process in processes.values():
+            stack.enter_context(process)
+            stack.callback(process.kill)
         for name, process in processes.items():
             output, _ = process.communicate(timeout=300)
             assert process.returncode == 0, f"{name}: {output[-3000:]}"
-    finally:
-        for process in processes.values():
-            process.kill()
     return {name: np.load(folder / f"{name}.npz") for name in processes}
 
 
@@ -88,3 +92,9 @@ def test_replicas_refuse_several_steps_per_execution(results, name):
 
 def test_training_changes_weights(results):
     assert len({float(results["none"][f"{case}/weights"].sum()) for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("name", ["none", *OTHERS])
+def test_swapping_validates_the_average(results, name):
+    # After `fit` the average is what the weights are.
+    assert results[name]["swapped/val_loss"] == pytest.approx(results[name]["swapped/evaluation"][0], abs=1e-5)
