@@ -1,4 +1,10 @@
+import errno
 import io
+import os
+import resource
+import signal
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -8,6 +14,7 @@ import rich.console
 from shared_layers import runtime
 from shared_layers.runtime import callbacks
 from tests.shared_layers.runtime.small_model import SmallModel, compile_model, make_data, set_same_weights
+from tests.shared_layers.runtime.test_replicas import ROOT
 
 
 def make_model(**optimizer):
@@ -53,6 +60,23 @@ def test_resumed_training_is_the_same_training(tmp_path):
 
     np.testing.assert_allclose(rest["loss"], history["loss"][2:], atol=1e-6)
     np.testing.assert_allclose(rest["val_loss"], history["val_loss"][2:], atol=1e-6)
+    for found, expected in zip(state(resumed), state(whole), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_resumed_training_has_the_learning_rate_that_a_callback_set(tmp_path):
+    def make():
+        model = make_model()
+        model.compile(keras.optimizers.SGD(0.3, momentum=0.9), model.loss)
+        return model
+
+    halving = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    whole = make()
+    fit(whole, 3, [halving])
+    fit(make(), 2, [halving, runtime.SafeCheckpoint(tmp_path)])
+    resumed = make()
+    fit(resumed, 3, [halving], initial_epoch=runtime.SafeCheckpoint(tmp_path).resume(resumed))
+    assert float(resumed.optimizer.learning_rate) == pytest.approx(0.3 / 8)
     for found, expected in zip(state(resumed), state(whole), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -104,7 +128,7 @@ def test_best_and_last(tmp_path, mode, best):
         saved = keras.saving.load_model(tmp_path / f"{name}.keras").get_weights()
         for found, expected in zip(saved, values.weights[epoch], strict=True):
             np.testing.assert_array_equal(found, expected)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["best.keras", "last.keras"]
+    assert sorted(contents(tmp_path)) == ["best.keras", "last.keras"]
 
 
 def test_best_has_the_averaged_weights_and_last_the_others(tmp_path):
@@ -120,20 +144,84 @@ def test_best_has_the_averaged_weights_and_last_the_others(tmp_path):
         np.testing.assert_array_equal(found, expected)
 
 
-def test_full_disk_keeps_the_previous_checkpoint(tmp_path, monkeypatch):
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def stop_half_way(model, name, stop):
+    """Makes a model leave half of the file `name` when it saves itself, and then call `stop`."""
+    save = model.save
+
+    def save_half(path):
+        save(path)
+        if path.name == name:
+            os.truncate(path, path.stat().st_size // 2)
+            stop()
+
+    model.save = save_half
+
+
+def fill_disk():
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def press_control_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("name", ["best.keras", "last.keras"])
+@pytest.mark.parametrize(("stop", "error"), [(fill_disk, OSError), (press_control_c, KeyboardInterrupt)])
+def test_a_save_that_stops_half_way_keeps_the_previous_checkpoint(tmp_path, name, stop, error):
+    model = make_model()
+    callbacks = [Values([0.5, 0.3]), runtime.SafeCheckpoint(tmp_path, monitor="score")]
+    fit(model, 1, callbacks)
+    before = contents(tmp_path)
+    stop_half_way(model, name, stop)
+    with pytest.raises(error):
+        fit(model, 2, callbacks, initial_epoch=1)
+    after = contents(tmp_path)
+    assert after.keys() == before.keys() == {"best.keras", "last.keras"}
+    # The best is written first: where the last one fails it is new, and whole.
+    assert [key for key in before if after[key] != before[key]] == ([] if name == "best.keras" else ["best.keras"])
+    keras.saving.load_model(tmp_path / "best.keras")
+    assert runtime.SafeCheckpoint(tmp_path).resume(make_model()) == 1
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_disk_with_too_little_room_keeps_the_previous_checkpoint(tmp_path, share):
     model = make_model()
     checkpoint = runtime.SafeCheckpoint(tmp_path)
     fit(model, 1, [checkpoint])
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    before = contents(tmp_path)
+    _, most = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    room = int(share * min(map(len, before.values())))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+        with pytest.raises(OSError, match="File too large"):
+            fit(model, 2, [checkpoint], initial_epoch=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert contents(tmp_path) == before
 
-    def save_half(path):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(model, "save", save_half)
-    with pytest.raises(OSError, match=r"No space left"):
-        fit(model, 2, [checkpoint], initial_epoch=1)
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+def test_a_kill_while_saving_keeps_the_previous_checkpoint(tmp_path):
+    program = f"""
+import os, signal
+from tests.shared_layers.runtime import test_callbacks as here
+model = here.make_model()
+checkpoint = here.runtime.SafeCheckpoint({str(tmp_path)!r})
+here.fit(model, 1, [checkpoint])
+here.stop_half_way(model, "last.keras", lambda: os.kill(os.getpid(), signal.SIGKILL))
+here.fit(model, 2, [checkpoint], initial_epoch=1)
+"""
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr[-3000:]
+    found, expected = make_model(), make_model()
+    assert runtime.SafeCheckpoint(tmp_path).resume(found) == 1
+    fit(expected, 1)
+    for one, other in zip(state(found), state(expected), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    keras.saving.load_model(tmp_path / "best.keras")
 
 
 def test_checkpoint_refuses_unknown_names(tmp_path):
@@ -160,7 +248,9 @@ def test_stops_on_nan_and_keeps_the_last_good_checkpoint(tmp_path):
         fit(model, 3, [Poison(), runtime.StopOnNaN(), runtime.SafeCheckpoint(tmp_path)])
     good = make_model()
     assert runtime.SafeCheckpoint(tmp_path).resume(good) == 1
-    assert all(np.isfinite(weight).all() for weight in good.get_weights())
+    for whole in (good, keras.saving.load_model(tmp_path / "best.keras")):
+        assert all(np.isfinite(weight).all() for weight in whole.get_weights())
+    assert sorted(contents(tmp_path)) == ["best.keras", "last.keras"]
 
 
 def progress_of(terminal, **fit_options):
