@@ -5,9 +5,12 @@ The names load on first use, so that `import vitkit` stays light: neither tensor
 
 import importlib
 
-from vitkit.backbone import ViTBackbone
-from vitkit.classifier import ViTClassifier
-from vitkit.datasets.registration import register_builders
+from vitkit.startup import quiet_command
+
+with quiet_command():
+    from vitkit.backbone import ViTBackbone
+    from vitkit.classifier import ViTClassifier
+    from vitkit.datasets.registration import register_builders
 
 _HOME = {
     "explain": "vitkit.heatmaps",

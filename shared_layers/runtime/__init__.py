@@ -1,6 +1,7 @@
 """What a run of either kit needs: the model base, strategies, presets, schedules, callbacks and export."""
 
 from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN
+from shared_layers.runtime.command import progress_bar, run_command
 from shared_layers.runtime.export import export_saved_model
 from shared_layers.runtime.files import write_aside
 from shared_layers.runtime.model import Model
@@ -17,6 +18,8 @@ __all__ = [
     "export_saved_model",
     "get_strategy",
     "is_chief",
+    "progress_bar",
+    "run_command",
     "shard_by_row",
     "unknown_name",
     "write_aside",

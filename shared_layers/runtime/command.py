@@ -1,0 +1,64 @@
+"""What the commands of both kits share: one line for what is wrong, and a bar for what takes long."""
+
+import contextlib
+import os
+import re
+import sys
+import warnings
+
+
+def run_command(name, app):
+    """Runs a kit's command and ends the process; bad input gets one line on standard error and exit code 2.
+
+    Bad input is a wrong option, a `ValueError` or an `OSError`, also when raised inside a graph. Of warnings only the kit's
+    own are shown, a line each; the others are for who writes code. The bars of downloads are left to terminals.
+
+    Args:
+        name: str, of the command and of the kit's package.
+        app: `typer.Typer`.
+
+    Raises:
+        SystemExit: always; its code is 0 after success, 130 after Ctrl-C.
+    """
+    import tensorflow as tf
+    import typer
+
+    def say(message):
+        print(f"{name}:", " ".join(str(message).split()), file=sys.stderr)
+
+    usage_error = typer.BadParameter.__base__  # click's, which typer keeps to itself
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("default", module=rf"{name}\b")
+        warnings.showwarning = lambda message, *_: say(message)
+        try:
+            sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        except usage_error as error:
+            say(error.format_message())
+        except (ValueError, OSError) as error:
+            say(error)
+        except tf.errors.OpError as error:  # what Python raised in a graph comes with pages of where
+            raised = re.findall(r"^(?:Value|OS|FileNotFound)Error: (.+)", error.message, re.M)
+            say(raised[-1] if raised else error.message)
+    sys.exit(2)
+
+
+@contextlib.contextmanager
+def progress_bar(title):
+    """Shows a bar on standard error while something takes long; where that is no terminal, nothing.
+
+    Args:
+        title: str, such as "evaluating".
+
+    Yields:
+        A callable (done, total) that moves the bar; until it is called, the bar only shows that something goes on.
+    """
+    from rich import console, progress
+
+    terminal = console.Console(stderr=True)
+    columns = progress.TextColumn("{task.description}"), progress.BarColumn(), progress.TimeRemainingColumn()
+    with progress.Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
