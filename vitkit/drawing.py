@@ -7,6 +7,7 @@ import numpy as np
 from shared_layers.runtime import unknown_name, write_aside
 
 _INK, _WRONG = "#222222", "#c1121f"
+_MOST_PIXELS = 1000  # along a side, about twice what a panel shows
 _WIDTH, _LARGEST_CELL, _GAP, _LINE, _CHARACTER, _FOOT = 10.0, 2.9, 0.06, 0.17, 0.07, 0.45  # inches
 
 
@@ -101,6 +102,9 @@ def grid(
     figure = Figure(figsize=page, dpi=160, facecolor="white")
 
     for index in range(count):
+        # Thinned, since to lay a heatmap over a picture takes fifty times the picture's memory.
+        thin = (slice(None, None, -(-max(np.shape(pictures[index])) // _MOST_PIXELS)),) * 2
+        picture = np.asarray(pictures[index])[thin]
         for panel, title in enumerate(titles):
             if side_by_side:
                 (block, column), row = divmod(index, columns), panel
@@ -113,18 +117,18 @@ def grid(
             axes = _axes(figure, left, top, width, height)
             axes.axis("off")
             if panel == 0:
-                axes.imshow(pictures[index], interpolation="bicubic")
+                axes.imshow(picture, interpolation="bicubic")
                 _write(axes, *captions[index], (0.5, 1.0), (0, 4), ha="center", va="bottom")
             else:
-                heatmap = np.asarray(heatmaps[title][index])
-                axes.imshow(overlay(pictures[index], heatmap, alpha, colormap), interpolation="bicubic")
+                heatmap = np.asarray(heatmaps[title][index])[thin]
+                axes.imshow(overlay(picture, heatmap, alpha, colormap), interpolation="bicubic")
                 _mark_hottest(axes, heatmap)
                 if not side_by_side:
                     _write(axes, title, _INK, (0.5, 1.0), (0, 4), ha="center", va="bottom")
             if side_by_side and column == 0:
                 _write(axes, title, _INK, (0.0, 0.5), (-5, 0), ha="right", va="center", rotation=90)
             if masks is not None:
-                _outline(axes, masks[index])
+                _outline(axes, np.asarray(masks[index])[thin])
 
     signs = ["+  hottest place"]
     if masks is not None:

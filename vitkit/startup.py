@@ -13,7 +13,8 @@ def quiet_command():
     In any other process nothing changes, nor where `TF_CPP_MIN_LOG_LEVEL` asks for the log. That variable alone does not
     do: TensorFlow 2.21 writes lines of level 0 as its libraries are loaded, before it is read.
     """
-    if pathlib.Path(sys.argv[0]).stem != "vitkit" or int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 2:
+    is_command = [pathlib.Path(program).stem for program in sys.argv[:1]] == ["vitkit"]
+    if not is_command or int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 2:
         yield
         return
     standard_error = os.dup(2)

@@ -120,6 +120,17 @@ def test_the_mark_is_at_the_hottest_place():
     assert [tuple(line.get_xydata()[0]) for line in heated.lines] == [(2, 7), (2, 7)]
 
 
+def test_large_pictures_are_thinned_alike_to_what_the_page_shows():
+    heatmap = np.zeros((1, 2003, 1009), "float32")
+    heatmap[0, 1800:1809, 300:309] = 1.0
+    mask = heatmap > 0
+    figure = drawing.grid(pictures_of(1, 2003, 1009), {"raw": heatmap}, masks=mask)
+    picture, seen = figure.axes[:2]
+    assert picture.images[0].get_array().shape == seen.images[0].get_array().shape == (668, 337, 3)
+    mark = seen.lines[0]
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (100, 600)
+
+
 def test_the_outline_follows_the_mask_even_at_the_border(tmp_path):
     masks = np.zeros((1, 11, 13), bool)
     masks[0, 0:5, 2:6] = True

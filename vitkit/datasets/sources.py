@@ -62,7 +62,7 @@ def load(name_or_folder, split="train", image_size=None, data_dir=None, on_corru
         ValueError: There is no such data set or split, it has no labelled pictures, or see `picture_folder`.
     """
     name = os.fspath(name_or_folder)
-    if Path(name).expanduser().is_dir() or name.startswith((".", "~")) or os.path.isabs(name):
+    if (name and Path(name).expanduser().is_dir()) or name.startswith((".", "~")) or os.path.isabs(name):
         dataset, class_names = picture_folder(name, split, on_corrupt)
     else:
         dataset, class_names = _tensorflow_dataset(name, split, data_dir)
@@ -87,7 +87,7 @@ def _tensorflow_dataset(name, split, data_dir):
         )
     try:
         builder.download_and_prepare()
-    except AssertionError as error:  # data that has to be fetched by hand
+    except (AssertionError, tfds.download.DownloadError) as error:  # an assertion fails where a hand has to fetch the data
         raise ValueError(f"{' '.join(str(error).split())} Received: {name=}") from error
     try:
         dataset = builder.as_dataset(split=split)

@@ -176,8 +176,9 @@ def test_tensors_of_other_tasks_are_left_out(tmp_path):
     assert len(read(tmp_path)[1]) == len(tensors_of("vit"))
 
 
-def test_half_precision_becomes_float32(tmp_path):
-    write(tmp_path, tensors={name: tensor.astype("float16") for name, tensor in tensors_of("vit").items()})
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_becomes_float32(tmp_path, dtype):
+    write(tmp_path, tensors={name: tensor.astype(dtype) for name, tensor in tensors_of("vit").items()})
     assert {weight.dtype for weight in read(tmp_path)[1].values()} == {np.dtype("float32")}
 
 

@@ -177,6 +177,10 @@ class TestTensorflowDatasets:
                 assert sorted(example) == ["image", "label"]
                 assert example["image"].shape[-1] == 3
 
+    def test_no_name_is_not_the_folder_where_we_are(self):
+        with pytest.raises(ValueError, match=r"Unknown dataset; .* Received: dataset=''"):
+            datasets.load("")
+
     def test_unknown_name_offers_near_names(self):
         with pytest.raises(ValueError, match=r"Unknown dataset; did you mean .*'oxford_flowers102'"):
             datasets.load("oxford_flower102")
@@ -208,9 +212,10 @@ class TestTensorflowDatasets:
         with pytest.raises(ValueError, match=expected):
             datasets.load("no_examples")
 
-    def test_data_to_be_fetched_by_hand_is_told_in_one_line(self, monkeypatch, data_dir):
+    @pytest.mark.parametrize("kind", [AssertionError, tfds.download.DownloadError])
+    def test_data_that_cannot_be_had_is_told_in_one_line(self, monkeypatch, data_dir, kind):
         def refuse(self):
-            raise AssertionError("Manual directory is empty.\nPut the data there.\n")
+            raise kind("Manual directory is empty.\nPut the data there.\n")
 
         monkeypatch.setattr(MarkedBirds, "download_and_prepare", refuse)
         with pytest.raises(ValueError, match=r"^Manual directory is empty. Put .* Received: name='marked_birds'$"):
