@@ -226,12 +226,13 @@ def _look_row(model, scores):
 
 
 def _read_row(model, scores):
-    """Weights (q,) of the tokens that the head reads."""
-    backbone = model.backbone
-    token, mean = np.zeros((2, scores[0].shape[2]), "float32")
-    token[: 1 + backbone.use_distillation_token] = 1.0 / (1 + backbone.use_distillation_token)
-    mean[backbone.num_prefix_tokens :] = 1.0 / (len(mean) - backbone.num_prefix_tokens)
-    return {"token": token, "mean": mean, "token_mean": (token + mean) / 2}[model.pooling]
+    """Weights (q,) of the tokens that the head reads, all alike."""
+    row = np.zeros(scores[0].shape[2], "float32")
+    if "token" in model.pooling:
+        row[: 1 + model.distilled] = 1.0
+    if "mean" in model.pooling:
+        row[model.backbone.num_prefix_tokens :] = 1.0
+    return row / row.sum()
 
 
 def _with_logits(outputs, **results):

@@ -64,8 +64,8 @@ def explain(model, images, method="auto", target=None, batch_size=16, **options)
         model: a `ViTClassifier`, or a `ViTBackbone` for the methods that know no classes.
         images: uint8 (b, H, W, 3), pictures of any size, resized and normalised as `model.preprocessing`
             says; or float (b, H, W, 3), prepared already, of a size that the patch divides.
-        method: str, one of the above, or "auto": `tscam` where the head reads the patches, `legrad` where
-            it reads the class token, and `raw` without the outliers where there is no head.
+        method: str, one of the above, or "auto": `gradient_rollout`, or `raw` without the outliers where there is
+            no head.
         target: int or int (b,), the class to explain, in [0, c). `None` explains the predicted class.
             Methods that know no classes draw the same whatever it is.
         batch_size: int, how many pictures are explained at a time.
@@ -126,10 +126,8 @@ def explain_tensors(model, images, target, method="auto", **options):
 
 
 def _auto(model):
-    """The method for a model's head, with the options that differ from the method's own."""
-    if not has_head(model):
-        return "raw", {"skip_outliers": True}
-    return ("legrad" if model.pooling == "token" else "tscam"), {}
+    """The method for a model, with the options that differ from the method's own."""
+    return ("gradient_rollout", {}) if has_head(model) else ("raw", {"skip_outliers": True})
 
 
 def _resolve_method(model, method, options):

@@ -132,10 +132,10 @@ def test_gradient_rollout_equals_the_product_of_matrices(model, images):
     product = np.eye(prefix(model) + PATCHES)
     for layer, gradient in zip(scores, gradients, strict=True):
         product = product + np.maximum(layer.numpy() * gradient.numpy(), 0).mean(1) @ product
-    pooled = product[:, prefix(model) :].mean(1)
-    tokens = product[:, : 1 + model.backbone.use_distillation_token].mean(1)
-    read = {"token": tokens, "mean": pooled, "token_mean": (tokens + pooled) / 2}[model.pooling]
-    expected = read[:, prefix(model) :].reshape(BATCH, ROWS, COLUMNS)
+    tokens = range(1 + model.backbone.use_distillation_token)
+    patches = range(prefix(model), prefix(model) + PATCHES)
+    read = {"token": tokens, "mean": patches, "token_mean": [0, *patches]}[model.pooling]
+    expected = product[:, read, prefix(model) :].mean(1).reshape(BATCH, ROWS, COLUMNS)
     found = evidence_of("gradient_rollout", model, images)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
 

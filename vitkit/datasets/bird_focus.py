@@ -23,9 +23,10 @@ are off centre; they cover 5 to 14 % of the picture.
 
 The background follows the species as in Waterbirds: with the config's probability a bird is in its species'
 own place, otherwise in any place, all equally likely. In the configs 64, 96 and 224 (pixels) the probability
-is 0, in 64_correlated, 96_correlated and 224_correlated 0.95. Split test_swapped shows the birds of test, row
-by row the same pixels wherever a bird covers them, each in a place that is neither the one it had in test nor
-its species' own: a classifier that looks at the bird loses nothing there.
+is 0, in 64_correlated, 96_correlated and 224_correlated 0.95; 64_small has the first few hundred of 64, to try
+things. Split test_swapped shows the birds of test, row by row the same pixels wherever a bird covers them, each
+in a place that is neither the one it had in test nor its species' own: a classifier that looks at the bird
+loses nothing there.
 """
 
 _CITATION = r"""
@@ -93,14 +94,17 @@ class BirdFocus(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Eight species, eight places."}  # noqa: RUF012
     BUILDER_CONFIGS = [  # noqa: RUF012
-        BirdFocusConfig(
-            name=f"{size}{suffix}",
-            description=f"{size} x {size} pixels, own place with probability {probability}.",
-            size=size,
-            home_probability=probability,
-        )
-        for suffix, probability in (("", 0.0), ("_correlated", 0.95))
-        for size in (64, 96, 224)
+        *(
+            BirdFocusConfig(
+                name=f"{size}{suffix}",
+                description=f"{size} x {size} pixels, own place with probability {probability}.",
+                size=size,
+                home_probability=probability,
+            )
+            for suffix, probability in (("", 0.0), ("_correlated", 0.95))
+            for size in (64, 96, 224)
+        ),
+        BirdFocusConfig(name="64_small", description="The first pictures of 64, to try things.", num_train=256, num_test=64),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -67,9 +67,12 @@ def test_the_box_is_the_smallest_one_round_the_mask(builder):
 def test_the_configs_cover_sizes_and_correlation():
     configs = {name: (config.size, config.home_probability) for name, config in BirdFocus.builder_configs.items()}
     plain = {str(size): (size, 0.0) for size in (64, 96, 224)}
-    assert configs == plain | {f"{size}_correlated": (size, 0.95) for size in (64, 96, 224)}
-    default = BirdFocus.builder_configs["64"]
-    assert (default.num_train, default.num_test) == (8000, 1000)
+    correlated = {f"{size}_correlated": (size, 0.95) for size in (64, 96, 224)}
+    assert configs == plain | correlated | {"64_small": (64, 0.0)}
+    counts = [
+        (BirdFocus.builder_configs[name].num_train, BirdFocus.builder_configs[name].num_test) for name in ("64", "64_small")
+    ]
+    assert counts == [(8000, 1000), (256, 64)]
 
 
 def test_an_example_depends_on_seed_split_and_index_alone():
