@@ -23,7 +23,7 @@ lint: .venv/installed
 # the exact set that was tried; setup.cfg holds the ranges
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,jax]" -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,jax,g2p]" -c constraints.txt
 	touch $@
 
 clean:
