@@ -1,0 +1,171 @@
+"""Seq2Seq: what both sequence-to-sequence models share: the call, generation, and the loss they train with."""
+
+import functools
+
+import keras
+from keras import ops
+
+from shared_layers.runtime import Model
+from textkit.decoding import decode
+from textkit.vocabulary import END, PAD, START
+
+
+class Seq2Seq(Model):
+    """Base of the models that read a source sequence and write a target sequence, token by token.
+
+    Ids are those of `textkit.vocabulary`: 0 is padding and comes last in a row. A target begins with the start token; the
+    logits at its position i are about token i + 1.
+
+    A subclass has `teacher_force`, which sees all of a target at once, and the three that write one:
+
+    - `encode(source_ids)` -> memory, nested tensors with first axis b, the same at every step;
+    - `start(memory, max_length)` -> state, nested tensors with first axis b;
+    - `step(tokens, index, state, memory)`, tokens (b,) and index () int32 -> logits (b, v) float32, alignment (b, s)
+      float32, and the new state.
+
+    Call arguments:
+        inputs: dict of "source_ids" (b, s) and "target_ids" (b, t), int.
+        training: bool.
+        return_attention_scores: bool.
+
+    Returns:
+        logits (b, t, v) float32; or, when scores are asked for, a dict of "logits", "alignment" (b, t, s) float32 and what
+        else the model has.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator()
+        self._compiled_write = functools.cache(self._compile_write)
+
+    def call(self, inputs, training=None, return_attention_scores=False):
+        seen = self.teacher_force(inputs["source_ids"], inputs["target_ids"], training, return_attention_scores)
+        return seen if return_attention_scores else seen["logits"]
+
+    def generate(self, source_ids, method="greedy", max_length=64, seed=None, **options):
+        """Writes a target for each source; one graph is compiled for each shape and set of options.
+
+        Args:
+            source_ids: int array (b, s).
+            method: "greedy", "sample" or "beam".
+            max_length: int, the largest number of tokens to write, the end token included.
+            seed: int or `None`, for "sample".
+            **options: as those of `textkit.decoding.decode`.
+
+        Returns:
+            dict of NumPy arrays: "ids", "lengths", "scores" and "alignment", as `textkit.decoding.decode` gives them.
+
+        Raises:
+            ValueError: an option out of its range; a `max_length` beyond the model's positions.
+        """
+        if seed is not None:
+            self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
+        write = self._compiled_write(method, max_length, tuple(sorted(options.items())))
+        return keras.tree.map_structure(ops.convert_to_numpy, write(ops.convert_to_tensor(source_ids, "int32")))
+
+    def write(self, source_ids, method="greedy", max_length=64, **options):
+        """As `generate`, tensors to tensors: a part for graphs, such as that of a SavedModel."""
+        memory = self.encode(source_ids)
+        return decode(
+            self.step,
+            self.start(memory, max_length),
+            ops.full((ops.shape(source_ids)[0],), START, "int32"),
+            max_length,
+            END,
+            method,
+            memory=memory,
+            source_length=ops.shape(source_ids)[1],
+            seed=self.seed_generator,
+            **options,
+        )
+
+    def _compile_write(self, method, max_length, options):
+        def write(source_ids):
+            return self.write(source_ids, method, max_length, **dict(options))
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return tf.function(write)
+        import jax
+
+        seed = self.seed_generator.state
+
+        @jax.jit
+        def stateless(values, source_ids):
+            # as arguments: weights that a compiled function reads by itself would stay what they were
+            with keras.StatelessScope(list(zip(self.variables, values, strict=True))) as scope:
+                outputs = write(source_ids)
+            return outputs, scope.get_current_value(seed)
+
+        def call(source_ids):
+            outputs, next_seed = stateless([variable.value for variable in self.variables], source_ids)
+            seed.assign(next_seed)
+            return outputs
+
+        return call
+
+
+def check_sizes(config):
+    """Refuses sizes that are not positive ints: what the names of a configuration call a size, a width or a number.
+
+    Raises:
+        ValueError: for the first of them.
+    """
+    for name, size in config.items():
+        is_size = name.startswith("num_") or name.endswith(("_dim", "_size", "_length"))
+        if is_size and (not isinstance(size, int) or size <= 0):
+            raise ValueError(f"`{name}` should be a positive int. Received: {name}={size}")
+
+
+@keras.saving.register_keras_serializable(package="textkit")
+class TokenCrossEntropy(keras.losses.Loss):
+    """Cross-entropy in nats per token that is not padding; for `compile`.
+
+    Args:
+        label_smoothing: float in [0, 1), the share of the target's probability that is spread evenly over the vocabulary.
+
+    Call arguments:
+        y_true: int tensor (b, t), the tokens to predict; 0 counts for nothing.
+        y_pred: float tensor (b, t, v), logits.
+        sample_weight: float tensor (b, t) or (b,), or `None`.
+
+    Returns:
+        The mean over the tokens, by their weights.
+
+    Raises:
+        ValueError: a `label_smoothing` outside [0, 1).
+
+    Reference: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7; Vaswani et al. 2017, section 5.4.
+
+    Example: with two tokens equally likely, and the third place padding,
+
+    >>> import numpy as np
+    >>> from textkit.seq2seq import TokenCrossEntropy
+    >>> round(float(TokenCrossEntropy()(np.array([[1, 1, 0]]), np.zeros((1, 3, 2), "float32"))), 4)  # log 2
+    0.6931
+    """
+
+    def __init__(self, label_smoothing=0.0, name="token_cross_entropy", dtype=None):
+        # the mean over what has weight: Keras's default divides by the padding as well
+        super().__init__(name=name, reduction="mean_with_sample_weight", dtype=dtype)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"`label_smoothing` should be in [0, 1). Received: label_smoothing={label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        weights = ops.cast(ops.not_equal(y_true, PAD), "float32")
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, "float32")
+            weights = weights * (sample_weight[:, None] if len(sample_weight.shape) == 1 else sample_weight)
+        return super().__call__(y_true, y_pred, weights)
+
+    def call(self, y_true, y_pred):
+        loss = ops.sparse_categorical_crossentropy(ops.cast(y_true, "int32"), y_pred, from_logits=True)
+        if not self.label_smoothing:
+            return loss
+        even = ops.logsumexp(y_pred, axis=-1) - ops.mean(y_pred, axis=-1)  # cross-entropy with the even distribution
+        return (1 - self.label_smoothing) * loss + self.label_smoothing * even
+
+    def get_config(self):
+        return {"label_smoothing": self.label_smoothing, "name": self.name, "dtype": self.dtype}
