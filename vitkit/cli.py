@@ -43,7 +43,7 @@ OnCorrupt = Annotated[
 ]
 Method = Annotated[str, typer.Option(help="How heatmaps are found; see vitkit.explain.")]
 Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")]
-Seed = Annotated[int, typer.Option(help="Of all that is random.")]
+Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
 NewFolder = Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=_writable)]
 
 
@@ -280,5 +280,6 @@ def _load(data, split, image_size=None, on_corrupt="skip"):
     """Loads a data set; what tensorflow_datasets prints as it prepares one is no result, so it goes to standard error."""
     from vitkit.datasets import load
 
-    with contextlib.redirect_stdout(sys.stderr):
+    bar = progress_bar("reading") if Path(data).is_dir() else contextlib.nullcontext()  # else it has its own
+    with contextlib.redirect_stdout(sys.stderr), bar:
         return load(data, split, image_size, on_corrupt=on_corrupt)

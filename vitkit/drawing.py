@@ -157,7 +157,8 @@ def save(path, content):
         raise ValueError(f"Expected a path that ends in .png or .npy. Received: path={str(path)!r}")
     with write_aside(path) as temporary:
         if suffix == ".npy":
-            np.save(temporary, content)
+            with open(temporary, "wb") as file:  # to a name np.save adds .npy where it reads .NPY
+                np.save(file, content)
         elif isinstance(content, Figure):
             content.savefig(temporary, format="png")
         else:

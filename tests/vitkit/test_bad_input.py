@@ -100,6 +100,7 @@ ROWS = {
     "a word for a number": (f"{TRAIN} --epochs many", r"'--epochs'.* valid integer"),
     "an empty batch": (f"{TRAIN} --batch-size 0", r"'--batch-size'.* 1"),
     "a size below 1": (f"{EVALUATE} --image-size -3", r"'--image-size'.* 1"),
+    "a negative seed": (f"{EVALUATE} --seed -1", r"'--seed'.* 0"),
     "a negative rate": (f"{TRAIN} --learning-rate -1", r"above 0.*learning_rate=-1"),
     "no rate": (f"{TRAIN} --learning-rate nan", r"above 0.*learning_rate=nan"),
     "an average of nothing": (f"{TRAIN} --ema-momentum 1", r"in \[0, 1\).*ema_momentum=1"),

@@ -142,7 +142,8 @@ def test_a_bar_is_shown_on_a_terminal_alone(folder, monkeypatch, capsys, termina
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert not ended.value.code
-    assert ("evaluating" in capsys.readouterr().err) == terminal
+    error = capsys.readouterr().err
+    assert ("reading" in error) == ("evaluating" in error) == terminal
 
 
 def test_nothing_but_the_answer_is_written(folder, tmp_path):

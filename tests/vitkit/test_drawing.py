@@ -161,9 +161,10 @@ def test_grid_refuses_lengths_that_differ_and_nothing_at_all():
 def test_save_writes_pictures_and_arrays(tmp_path):
     picture, heatmap = pictures_of(1)[0], maps_of(1)[0]
     drawing.save(tmp_path / "picture.PNG", picture)
-    drawing.save(str(tmp_path / "heatmap.npy"), heatmap)
+    for name in ("heatmap.npy", "heatmap.NPY"):
+        drawing.save(str(tmp_path / name), heatmap)
+        np.testing.assert_array_equal(np.load(tmp_path / name), heatmap)
     np.testing.assert_array_equal(Image.open(tmp_path / "picture.PNG"), picture)
-    np.testing.assert_array_equal(np.load(tmp_path / "heatmap.npy"), heatmap)
 
 
 def test_save_refuses_another_suffix(tmp_path):
@@ -176,8 +177,8 @@ def test_save_that_fails_keeps_the_former_file(tmp_path, monkeypatch):
     path = tmp_path / "heatmap.npy"
     drawing.save(path, np.arange(3))
 
-    def full_disk(temporary, content):
-        temporary.write_bytes(b"half")
+    def full_disk(file, content):
+        file.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(np, "save", full_disk)
