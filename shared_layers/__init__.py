@@ -4,6 +4,7 @@ Axis letters in docstrings and shape comments: b batch, n tokens, q / k query an
 width of one head's keys and values, l layers, c classes, H / W picture height and width.
 """
 
+from shared_layers.attention import Attention
 from shared_layers.drop_path import DropPath
 from shared_layers.feed_forward import MLP, SwiGLU
 from shared_layers.layer_scale import LayerScale
@@ -18,10 +19,23 @@ from shared_layers.positional import (
     resample_grid,
     resample_positions,
 )
+from shared_layers.scores import (
+    additive,
+    concat,
+    dot,
+    general,
+    hard_sample,
+    hard_topk,
+    reinforce,
+    scaled_dot,
+    soft,
+)
+from shared_layers.transformer_decoder import TransformerDecoder
 from shared_layers.transformer_encoder import TransformerEncoder
 
 __all__ = [
     "MLP",
+    "Attention",
     "DropPath",
     "LayerScale",
     "Linear",
@@ -31,11 +45,21 @@ __all__ = [
     "SinePositionEncoding",
     "SinePositionEncoding2D",
     "SwiGLU",
+    "TransformerDecoder",
     "TransformerEncoder",
+    "additive",
     "causal_mask",
     "combine_masks",
+    "concat",
+    "dot",
+    "general",
+    "hard_sample",
+    "hard_topk",
     "padding_and_attention_mask",
+    "reinforce",
     "resample_grid",
     "resample_positions",
+    "scaled_dot",
     "sliding_window_mask",
+    "soft",
 ]

@@ -77,10 +77,9 @@ def check_config(layer, call_kwargs, expected):
 def check_compiled(layer, call_kwargs, expected):
     """The backend's compilers give what eager execution gives."""
     arrays = arrays_of(call_kwargs)
-    options = {name: value for name, value in call_kwargs.items() if name not in arrays}
 
     def call(arrays):
-        return layer(**arrays, **options)
+        return layer(**with_arrays(call_kwargs, arrays))
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -148,7 +147,7 @@ for line in sys.stdin:
 
 
 def check_training(make, inputs):
-    """A step of `fit` gives a finite loss and changes the weights, in float32 and with both mixed precisions."""
+    """A few steps of `fit` give a finite loss and change the weights, in float32 and with both mixed precisions."""
     for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
         model = make(dtype)
         outputs = numpy(model(inputs))
@@ -158,7 +157,8 @@ def check_training(make, inputs):
         before = model.get_weights()
         model.compile(keras.optimizers.SGD(0.1), "mse")
         batch_size = len(outputs)  # one step
-        history = model.fit(inputs, outputs + 1.0, epochs=2, batch_size=batch_size, verbose=0).history
+        # float16's loss scale begins high: the first steps may overflow and be skipped
+        history = model.fit(inputs, outputs + 1.0, epochs=5, batch_size=batch_size, verbose=0).history
         assert np.isfinite(history["loss"]).all(), dtype
         after = model.get_weights()
         assert all(np.isfinite(weight.astype("float32")).all() for weight in after), dtype
@@ -213,15 +213,44 @@ def named(layer, inputs):
 
 
 def arrays_of(call_kwargs):
-    """Those call arguments that are arrays."""
-    return {name: value for name, value in call_kwargs.items() if isinstance(value, np.ndarray)}
+    """Those call arguments that are arrays; of a list "x" its items, as "x_0", "x_1", ..."""
+    flat = {}
+    for name, value in call_kwargs.items():
+        flat.update({f"{name}_{i}": item for i, item in enumerate(value)} if isinstance(value, list) else {name: value})
+    return {name: value for name, value in flat.items() if isinstance(value, np.ndarray)}
+
+
+def with_arrays(call_kwargs, arrays):
+    """The call arguments, with others in the places of those that `arrays_of` named."""
+
+    def place(name, value):
+        if isinstance(value, list):
+            return [place(f"{name}_{i}", item) for i, item in enumerate(value)]
+        return arrays.get(name, value)
+
+    return {name: place(name, value) for name, value in call_kwargs.items()}
 
 
 def as_model(layer, call_kwargs):
     """A functional model of the layer: a dict of arrays to its first output. The batch size is left open."""
     arrays = arrays_of(call_kwargs)
     inputs = {name: keras.Input(value.shape[1:], dtype=value.dtype.name, name=name) for name, value in arrays.items()}
-    return keras.Model(inputs, tree.flatten(layer(**{**call_kwargs, **inputs}))[0])
+    return keras.Model(inputs, tree.flatten(layer(**with_arrays(call_kwargs, inputs)))[0])
+
+
+def gradient_of(function, array):
+    """The gradient of a scalar function of one array, as an array."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        array = tf.constant(array)
+        with tf.GradientTape() as tape:
+            tape.watch(array)
+            value = function(array)
+        return numpy(tape.gradient(value, array, unconnected_gradients="zero"))
+    import jax
+
+    return numpy(jax.grad(function)(ops.convert_to_tensor(array)))
 
 
 def numpy(tensors):

@@ -1,0 +1,275 @@
+"""Attention: one head, any score, any selection."""
+
+import keras
+from keras import ops
+
+from shared_layers.masking import causal_mask, combine_masks
+from shared_layers.runtime import unknown_name
+from shared_layers.scores import additive, concat, dot, general, hard_sample, hard_topk, scaled_dot, soft
+
+SCORE_MODES = ("dot", "scaled_dot", "general", "additive", "concat", "concat_linear")
+PROJECTED = ("additive", "concat")
+SELECTIONS = ("soft", "hard_topk", "hard_sample")
+GRADIENTS = ("straight_through", "reinforce")
+
+
+@keras.saving.register_keras_serializable(package="shared_layers")
+class Attention(keras.layers.Layer):
+    """Scores each key against each query, and gives each query the values of the keys it selects.
+
+    Takes the place of `keras.layers.Attention` (score modes "dot" and "concat") and of `keras.layers.AdditiveAttention`
+    (`score_mode="additive"`): the same call, the same weights in the same order, the same numbers. It differs in that
+
+    - scores and selections are of every kind, and a single query needs no axis of its own;
+    - returned scores are float32 weights before dropout; those of a query that may attend to nothing are zero, and so is
+      its output (Keras: the softmax as if there were no mask);
+    - the key's mask, where there is a key, hides keys as the value's does (Keras: it is not read).
+
+    Args:
+        use_scale: bool, learns v of "additive" and of "concat" with `units` (otherwise ones), s of
+            w sum tanh(s (q + k)) for "concat" without `units`, and a factor on the other scores. `None` means `True` for
+            "additive" and where `units` is given.
+        score_mode: one of
+            "dot": q . k,
+            "scaled_dot": q . k / sqrt(d),
+            "general": q . (W k),
+            "additive": v . tanh(W q + U k), without `units` v . tanh(q + k),
+            "concat": v . tanh(W [q; k]) with W held as its two halves, without `units` Keras's w sum tanh(q + k),
+            "concat_linear": w . [q; k].
+        dropout: float in [0, 1), on the weights.
+        seed: int or `None`, of the dropout and of the draws.
+        units: int, width of the learned maps of "additive" and "concat"; `None` means no maps.
+        selection: "soft", "hard_topk" or "hard_sample" (draws in training, takes the largest scores at inference).
+        num_selected: int, how many keys each query takes in a hard selection.
+        renormalize: bool, of "hard_topk": the chosen keys get the softmax over themselves instead of 1.
+        gradient: "straight_through" or "reinforce", of "hard_sample"; see `shared_layers.hard_sample`.
+        kernel_initializer: of W, U, w and v.
+
+    Call arguments:
+        inputs: list [query, value] or [query, value, key]: float tensors (b, q, d) or (b, d), (b, k, d'), (b, k, d'').
+        mask: list [query_mask, value_mask] or [query_mask, value_mask, key_mask], each bool or `None`; taken from the Keras
+            masks when absent. query_mask (b, q) or (b,): zero output where `False`; value_mask (b, k) or (b, q, k),
+            key_mask (b, k): `True` = may be attended to.
+        training: bool.
+        return_attention_scores: bool.
+        use_causal_mask: bool, query i sees keys 0 .. i.
+        return_log_probability: bool, of "hard_sample": that of each query's draw, to be given to `shared_layers.reinforce`.
+        keys_are_projected: bool, the key has been through `project_keys`: a decoder calls that once for all its steps.
+
+    Returns:
+        output (b, q, d') or (b, d'); when anything is asked for a tuple of it, of the scores (b, q, k) or (b, k) float32,
+        and of the log-probabilities (b, q) or (b,) float32, zero where `query_mask` is `False`.
+
+    Raises:
+        ValueError: an unknown name, sizes that are not positive, an option of another score or selection, inputs or masks
+            that are no list of two or three, a mask or query of another rank, projected keys without a key; "reinforce" in
+            training while nobody asks for the log-probability, as the scores would learn nothing.
+
+    Reference: Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, section 3.1; Xu et al. 2015, section 4.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from shared_layers import Attention
+    >>> state, memory = np.ones((2, 8), "float32"), np.ones((2, 5, 8), "float32")
+    >>> context, scores = Attention(score_mode="additive", units=3)([state, memory], return_attention_scores=True)
+    >>> context.shape.as_list(), scores.shape.as_list()
+    ([2, 8], [2, 5])
+    """
+
+    def __init__(
+        self,
+        use_scale=None,
+        score_mode="dot",
+        dropout=0.0,
+        seed=None,
+        units=None,
+        selection="soft",
+        num_selected=1,
+        renormalize=False,
+        gradient="straight_through",
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for kind, name, names in (
+            ("score_mode", score_mode, SCORE_MODES),
+            ("selection", selection, SELECTIONS),
+            ("gradient", gradient, GRADIENTS),
+        ):
+            if name not in names:
+                raise unknown_name(kind, name, names)
+        for kind, size in {"num_selected": num_selected, "units": 1 if units is None else units}.items():
+            if not isinstance(size, int) or size <= 0:
+                raise ValueError(f"`{kind}` should be a positive int. Received: {kind}={size}")
+        if units is not None and score_mode not in PROJECTED:
+            raise ValueError(
+                f"`units` is an option of the score modes {PROJECTED}. Received: units={units}, score_mode={score_mode!r}"
+            )
+        if renormalize and selection != "hard_topk":
+            raise ValueError(
+                f"`renormalize` is an option of the selection 'hard_topk'. Received: renormalize={renormalize}, "
+                f"selection={selection!r}"
+            )
+        self.use_scale = (score_mode == "additive" or units is not None) if use_scale is None else use_scale
+        self.score_mode = score_mode
+        self.dropout = dropout
+        self.seed = seed
+        self.units = units
+        self.selection = selection
+        self.num_selected = num_selected
+        self.renormalize = renormalize
+        self.gradient = gradient
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.dropout_layer = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
+        if selection == "hard_sample":
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        check_list("inputs", input_shape)
+        query_width, key_width = input_shape[0][-1], input_shape[-1][-1]
+
+        def weight(name, *shape):
+            # a clone: one initializer object gives the same values at each use
+            initializer = keras.initializers.get(keras.initializers.serialize(self.kernel_initializer)) if shape else "ones"
+            return self.add_weight(name=name, shape=shape, initializer=initializer)
+
+        if self.score_mode == "general":
+            self.kernel = weight("kernel", query_width, key_width)
+        elif self.score_mode == "concat_linear":
+            self.kernel = weight("kernel", query_width + key_width, 1)
+        elif self.units is not None:
+            self.query_kernel = weight("query_kernel", query_width, self.units)
+            self.key_kernel = weight("key_kernel", key_width, self.units)
+        if self.use_scale:
+            has_vector = self.score_mode == "additive" or self.units is not None
+            self.scale = weight("scale", self.units or query_width) if has_vector else weight("scale")
+        if self.score_mode == "concat" and self.units is None:
+            self.concat_score_weight = weight("concat_score_weight")
+
+    def project_keys(self, key):
+        """The part of "additive" and "concat" that depends on the key alone, U k; the key itself for other scores.
+
+        Args:
+            key: float tensor (b, k, d'').
+
+        Returns:
+            float tensor (b, k, units) or (b, k, d'').
+        """
+        return key if self.units is None else ops.matmul(key, self.key_kernel)
+
+    def call(
+        self,
+        inputs,
+        mask=None,
+        training=None,
+        return_attention_scores=False,
+        use_causal_mask=False,
+        return_log_probability=False,
+        keys_are_projected=False,
+    ):
+        query, value, *key = check_list("inputs", inputs)
+        query_mask, value_mask, *key_mask = (None, None) if mask is None else check_list("mask", mask)
+        if return_log_probability and self.selection != "hard_sample":
+            raise ValueError(
+                "`return_log_probability` is an option of the selection 'hard_sample'. "
+                f"Received: return_log_probability=True, selection={self.selection!r}"
+            )
+        if training and self.selection == "hard_sample" and self.gradient == "reinforce" and not return_log_probability:
+            raise ValueError(
+                "With `gradient='reinforce'` the scores learn only from the log-probability of the draw: ask for it and "
+                "give it to `shared_layers.reinforce`. Received: training=True, return_log_probability=False"
+            )
+        if keys_are_projected and not key:
+            raise ValueError(
+                "Projected keys should be the third of the inputs. Received: keys_are_projected=True, two inputs"
+            )
+        has_one_query = len(query.shape) == 2
+        if has_one_query:
+            query = ops.expand_dims(query, 1)  # (b, d) -> (b, 1, d)
+            query_mask = None if query_mask is None else ops.expand_dims(query_mask, 1)
+        key = key[0] if key else value
+        key = key if keys_are_projected else self.project_keys(key)
+
+        scores = self._score(query, key)  # (b, q, k)
+        mask = self._mask(ops.shape(scores), value_mask, *key_mask, use_causal_mask=use_causal_mask)
+        weights, log_probability = self._select(scores, mask, training)
+        output = ops.matmul(self.dropout_layer(ops.cast(weights, value.dtype), training=training), value)  # (b, q, d')
+        if query_mask is not None:
+            query_mask = ops.cast(query_mask, "bool")
+            output = ops.where(query_mask[..., None], output, 0)
+
+        results = [output]
+        if return_attention_scores:
+            results.append(weights)
+        if return_log_probability:
+            results.append(log_probability if query_mask is None else ops.where(query_mask, log_probability, 0.0))
+        results = tuple(result[:, 0] for result in results) if has_one_query else tuple(results)
+        return results if len(results) > 1 else results[0]
+
+    def _score(self, query, key):
+        """(b, q, d) and (b, k, d'') or projected keys -> (b, q, k)."""
+        scale = self.scale if self.use_scale else None
+        if self.units is not None:
+            return additive(query, key, scale, self.query_kernel)
+        if self.score_mode == "additive":
+            return additive(query, key, scale)
+        if self.score_mode == "concat":
+            # the vector v is the same number everywhere
+            inner = 1.0 if scale is None else scale
+            return self.concat_score_weight * additive(inner * query, inner * key)
+        if self.score_mode in ("general", "concat_linear"):
+            scores = {"general": general, "concat_linear": concat}[self.score_mode](query, key, self.kernel)
+        else:
+            scores = {"dot": dot, "scaled_dot": scaled_dot}[self.score_mode](query, key)
+        return scores if scale is None else scores * scale
+
+    def _mask(self, shape, value_mask, key_mask=None, *, use_causal_mask):
+        """All masks on keys as one that broadcasts to the shape (b, q, k), or `None`."""
+        masks = [causal_mask(shape[1], shape[2]) if use_causal_mask else None]
+        for name, mask, ranks in (("value_mask", value_mask, (2, 3)), ("key_mask", key_mask, (2,))):
+            if mask is not None and len(mask.shape) not in ranks:
+                raise ValueError(
+                    f"`{name}` should have {' or '.join(map(str, ranks))} axes. Received: {name}.shape={tuple(mask.shape)}"
+                )
+            masks.append(mask if mask is None or len(mask.shape) == 3 else ops.expand_dims(mask, 1))  # (b, 1, k)
+        return combine_masks(*masks)
+
+    def _select(self, scores, mask, training):
+        """Scores (b, q, k) -> weights (b, q, k) and the log-probability (b, q) of a draw, or `None`."""
+        if self.selection == "hard_sample":
+            return hard_sample(scores, self.num_selected, mask, training, self.gradient, self.seed_generator)
+        if self.selection == "hard_topk":
+            return hard_topk(scores, self.num_selected, mask, self.renormalize), None
+        return soft(scores, mask), None
+
+    def compute_mask(self, inputs, mask=None):
+        return None if mask is None else mask[0]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "use_scale": self.use_scale,
+            "score_mode": self.score_mode,
+            "dropout": self.dropout,
+            "seed": self.seed,
+            "units": self.units,
+            "selection": self.selection,
+            "num_selected": self.num_selected,
+            "renormalize": self.renormalize,
+            "gradient": self.gradient,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], input_shape[1][-1])
+
+
+def check_list(name, items):
+    """The items, or their shapes, where they are a list of two or three."""
+    is_list = isinstance(items, (list, tuple)) and not isinstance(items[-1], int)  # the shape of one tensor is a tuple too
+    if not is_list or len(items) not in (2, 3):
+        wanted = {"inputs": "[query, value] or [query, value, key]", "mask": "[query_mask, value_mask] or with a key_mask"}
+        received = f"a list of {len(items)}" if is_list else f"one of shape {tuple(getattr(items, 'shape', items))}"
+        raise ValueError(f"`{name}` should be a list {wanted[name]}. Received: {name}={received}")
+    return items
