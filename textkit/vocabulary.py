@@ -1,0 +1,305 @@
+"""Symbols to ids and back: characters, words or subwords; in the graph, so that a SavedModel reads and writes strings.
+
+TensorFlow only, as all work on strings is.
+"""
+
+import base64
+import bisect
+import collections
+import io
+import itertools
+import re
+
+import keras
+import tensorflow as tf
+
+from shared_layers.runtime import unknown_name
+
+PAD, UNKNOWN, START, END = range(4)
+_SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
+_REPLACEMENT = "\ufffd"  # what Unicode has for what could not be read
+
+# What `tf.strings.split` splits at spaces.
+_UNSPACED = re.compile(r"[^ \t\n\v\f\r]+")
+# A word, or one character of a script that is written without spaces.
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+
+_MOST_TEXTS = 2_000_000  # that subwords are learned from
+_ALPHABET = 1000  # characters; a script of more is not taken in whole
+
+
+@keras.saving.register_keras_serializable("textkit")
+class Vocabulary(tf.Module):
+    """What a model's ids mean: 0 pads, 1 is unknown, 2 starts and 3 ends a text, then come the symbols.
+
+    Args:
+        symbols: list of str, the characters or words in the order of their ids; for subwords a sentencepiece model
+            whose first four pieces are those above: its bytes, or these in base64.
+        kind: "characters", "words" (divided by spaces) or "subwords".
+
+    Raises:
+        ValueError: an unknown kind, symbols that are no such or come twice, no sentencepiece model or one with other ids.
+
+    Attributes:
+        kind: str.
+        size: int, of how many ids, special ones included.
+
+    Example:
+        >>> vocabulary = Vocabulary.learn(["abba", "cab"], "characters")
+        >>> vocabulary.encode(["bad"]).to_list()
+        [[5, 4, 1]]
+        >>> vocabulary.decode([[2, 5, 4, 5, 3, 4]])
+        ['bab']
+    """
+
+    def __init__(self, symbols, kind="characters"):
+        super().__init__(name="vocabulary")
+        if kind not in _KINDS:
+            raise unknown_name("kind", kind, _KINDS)
+        self.kind = kind
+        self._pieces = _KINDS[kind](symbols)
+        self.size = len(self._pieces.names)
+
+    @classmethod
+    def learn(cls, texts, kind="characters", size=None):
+        """Makes the vocabulary of some texts.
+
+        Characters and words are ordered by how often they occur. Subwords are sentencepiece's, by a unigram language
+        model: words are not known beforehand, so Chinese works as well. The same texts give the same vocabulary.
+
+        Args:
+            texts: iterable of str.
+            kind: "characters", "words" or "subwords".
+            size: int, the most ids there may be, the four special ones included; the rarest symbols are left out.
+                `None` takes all characters or words, and 8000 subwords.
+
+        Returns:
+            A `Vocabulary`.
+
+        Raises:
+            ValueError: an unknown kind, texts without any symbol, or a size that is too small.
+
+        Reference:
+            Kudo, "Subword Regularization", ACL 2018 (the unigram model).
+        """
+        if kind not in _KINDS:
+            raise unknown_name("kind", kind, _KINDS)
+        if size is not None and size <= len(_SPECIAL):
+            raise ValueError(f"Expected a size above {len(_SPECIAL)}, which are the special ids. Received: {size=}")
+        texts = list(texts)
+        if not any(text.strip() for text in texts):
+            raise ValueError(f"Expected texts to learn from. Received: {len(texts)} texts with nothing in them")
+        return cls(_KINDS[kind].learn(texts, size), kind)
+
+    def encode(self, strings):
+        """Turns strings into ids; nothing is put at the start or the end.
+
+        Args:
+            strings: list of str or string tensor (b,).
+
+        Returns:
+            `tf.RaggedTensor` int32 (b, n).
+        """
+        return self._pieces.encode(tf.convert_to_tensor(strings, tf.string))
+
+    def to_text(self, ids):
+        """Turns ids into strings, in the graph: see `decode`.
+
+        Args:
+            ids: int tensor (b, n).
+
+        Returns:
+            string tensor (b,), UTF-8.
+        """
+        ids = tf.cast(ids, tf.int32)
+        ended = tf.cumsum(tf.cast(ids == END, tf.int32), axis=1) > 0
+        return self._pieces.join(tf.ragged.boolean_mask(ids, ~ended & (ids != PAD) & (ids != START)))
+
+    def to_tokens(self, ids):
+        """Turns each id into its symbol, in the graph.
+
+        Args:
+            ids: int tensor of any shape.
+
+        Returns:
+            string tensor of the same shape, UTF-8; special ids are "<pad>", "<unk>", "<s>" and "</s>".
+        """
+        return tf.gather(self._pieces.names, ids)
+
+    def decode(self, ids):
+        """Turns ids into strings, each up to its first end; padding and start are left out, unknown is "\ufffd".
+
+        Args:
+            ids: int (b, n), array or lists of the same length.
+
+        Returns:
+            list of b str.
+        """
+        return [text.decode() for text in self.to_text(ids).numpy()]
+
+    def tokens(self, ids):
+        """Turns each id into its symbol.
+
+        Args:
+            ids: int (n,).
+
+        Returns:
+            list of n str, see `to_tokens`.
+        """
+        return [token.decode() for token in self.to_tokens(ids).numpy()]
+
+    def words(self, text):
+        """Finds the words of a text, and which of them each token of it belongs to.
+
+        Words are divided by spaces; in Chinese and Japanese each character is one, or those that one token spans. A
+        space belongs to the word after it, at the end to the last.
+
+        Args:
+            text: str.
+
+        Returns:
+            list of str, the words; and list of int, the index of the word for each id of `encode([text])`, -1 where
+            there is no word.
+
+        Example:
+            >>> Vocabulary(["a", "b", " "]).words("ab a")
+            (['ab', 'a'], [0, 0, 1, 1])
+        """
+        spans = self._pieces.spans(text)
+        # Where the letters of each token begin: after its space, or where it is nothing else after that.
+        letters = [len(text) - len(text[begin:].lstrip()) for begin, _ in spans]
+        inside = {place for begin, (_, end) in zip(letters, spans, strict=True) for place in range(begin + 1, end)}
+        begins = [match.start() for match in _WORD.finditer(text) if match.start() not in inside]
+        words = [text[begin:end].strip() for begin, end in itertools.pairwise([*begins, len(text)])]
+        return words, [bisect.bisect_right(begins, begin) - 1 for begin in letters]
+
+    def get_config(self):
+        """Returns the constructor's arguments, ready for JSON."""
+        return {"symbols": self._pieces.config(), "kind": self.kind}
+
+    @classmethod
+    def from_config(cls, config):
+        """Makes a vocabulary from what `get_config` returned."""
+        return cls(**config)
+
+
+class _Symbols(tf.Module):
+    """Symbols in a table. A kind says how text becomes symbols (`split` in the graph, `spans` outside) and text again."""
+
+    def __init__(self, symbols):
+        super().__init__()
+        symbols = list(symbols)
+        for symbol, count in collections.Counter(symbols).items():
+            if count > 1 or self.spans(symbol) != [(0, len(symbol))]:
+                raise ValueError(f"Expected {self.what}, each once. Received: {symbol!r} {count} times")
+        self.names = tf.constant([*_SPECIAL, *symbols])
+        self.texts = tf.constant(["", _REPLACEMENT, "", "", *symbols])
+        ids = tf.range(len(_SPECIAL), len(self.names))
+        self.table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(self.names[len(_SPECIAL) :], ids, tf.string, tf.int32), UNKNOWN
+        )
+
+    @classmethod
+    def learn(cls, texts, size):
+        counts = collections.Counter(text[begin:end] for text in texts for begin, end in cls.spans(text))
+        ordered = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
+        return ordered[: None if size is None else size - len(_SPECIAL)]
+
+    def encode(self, strings):
+        return self.table[self.split(strings)]
+
+    def join(self, ids):
+        return tf.strings.reduce_join(tf.gather(self.texts, ids), axis=-1, separator=self.separator)
+
+    def config(self):
+        return [name.decode() for name in self.names[len(_SPECIAL) :].numpy()]
+
+
+class _Characters(_Symbols):
+    what, separator = "single characters", ""
+
+    @staticmethod
+    def split(strings):
+        return tf.strings.unicode_split(strings, "UTF-8")
+
+    @staticmethod
+    def spans(text):
+        return [(place, place + 1) for place in range(len(text))]
+
+
+class _Words(_Symbols):
+    what, separator = "words without spaces", " "
+
+    @staticmethod
+    def split(strings):
+        return tf.strings.split(strings)
+
+    @staticmethod
+    def spans(text):
+        return [match.span() for match in _UNSPACED.finditer(text)]
+
+
+class _Subwords(tf.Module):
+    """A sentencepiece model. `keras_nlp`'s tokenizer has no offsets, and gives lists outside of a graph."""
+
+    def __init__(self, symbols):
+        import sentencepiece
+        import tensorflow_text
+
+        super().__init__()
+        try:
+            self.proto = base64.b64decode(symbols, validate=True) if isinstance(symbols, str) else bytes(symbols)
+            model = sentencepiece.SentencePieceProcessor(model_proto=self.proto)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(f"Expected a sentencepiece model. Received: symbols={symbols!r:.40}") from error
+        received = model.pad_id(), model.unk_id(), model.bos_id(), model.eos_id()
+        if received != (PAD, UNKNOWN, START, END):
+            raise ValueError(f"Expected pad, unknown, start and end to be pieces 0, 1, 2 and 3. Received: {received}")
+        self.names = tf.constant([*_SPECIAL, *(model.id_to_piece(index) for index in range(END + 1, model.vocab_size()))])
+        self.tokenizer = tensorflow_text.SentencepieceTokenizer(self.proto)
+
+    @staticmethod
+    def learn(texts, size):
+        import sentencepiece
+
+        texts = texts[:: len(texts) // _MOST_TEXTS + 1]
+        # One of an alphabet's letters should not be unknown; of thousands of characters the rarest may.
+        alphabetic = len(set().union(*texts)) <= _ALPHABET
+        written = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_writer=written,
+                vocab_size=size or 8000,
+                hard_vocab_limit=False,  # of a small text, as many pieces as there are
+                character_coverage=1.0 if alphabetic else 0.9995,
+                max_sentence_length=max(len(text.encode()) for text in texts) + 1,  # longer ones would be left out
+                pad_id=PAD,
+                unk_id=UNKNOWN,
+                bos_id=START,
+                eos_id=END,
+                unk_surface=_REPLACEMENT,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].rsplit("] ", 1)[-1]
+            raise ValueError(f"Expected texts and a size that give subwords: {reason} Received: {size=}") from error
+        return written.getvalue()
+
+    def encode(self, strings):
+        return self.tokenizer.tokenize(strings)
+
+    def join(self, ids):
+        return self.tokenizer.detokenize(ids)
+
+    def spans(self, text):
+        _, begins, ends = self.tokenizer.tokenize_with_offsets(text)
+        bytes_before = itertools.accumulate((len(character.encode()) for character in text), initial=0)
+        place = {count: index for index, count in enumerate(bytes_before)}
+        return [(place[begin], place[end]) for begin, end in zip(begins.numpy(), ends.numpy(), strict=True)]
+
+    def config(self):
+        return base64.b64encode(self.proto).decode()
+
+
+_KINDS = {"characters": _Characters, "words": _Words, "subwords": _Subwords}
