@@ -6,6 +6,7 @@ from keras import ops
 from shared_layers import Attention, Linear
 from shared_layers.runtime import unknown_name
 from textkit.presets import RECURRENT
+from textkit.scan import scan
 from textkit.seq2seq import Seq2Seq, check_sizes
 from textkit.vocabulary import PAD
 
@@ -166,8 +167,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         """The model's dict of outputs for whole targets, in one scan over their tokens."""
         memory = self.encode(source_ids, training)
         inputs = self._scan_inputs(target_ids, training)
-        # TensorFlow's scan stacks what it carries, and nothing else
-        carried = {"state": self.start(memory), "alignment": ops.zeros_like(memory["mask"], dtype="float32")}
+        carried = {"state": self.start(memory)}
         if "is_own" in inputs:
             carried["tokens"] = target_ids[:, 0]
 
@@ -178,13 +178,13 @@ class RecurrentSeq2Seq(Seq2Seq):
             else:
                 embedded = inputs["embedded"]
             state, alignment = self._advance(embedded, carried["state"], memory, training, inputs.get("layer_masks"))
-            read_on = {"state": state, "alignment": alignment}
+            read_on = {"state": state}
             if "is_own" in inputs:
                 read_on["tokens"] = ops.cast(ops.argmax(self.head(state["readout"]), axis=-1), carried["tokens"].dtype)
-            return read_on, read_on
+            return read_on, (state["readout"], alignment)
 
-        _, steps = ops.scan(read, carried, inputs)
-        readouts, alignment = (ops.transpose(x, (1, 0, 2)) for x in (steps["state"]["readout"], steps["alignment"]))
+        _, outputs = scan(read, carried, inputs)
+        readouts, alignment = (ops.transpose(x, (1, 0, 2)) for x in outputs)
         return {"logits": self._logits(self.dropout_layer(readouts, training=training)), "alignment": alignment}
 
     def encode(self, source_ids, training=None):
