@@ -50,7 +50,7 @@ NewFolder = Annotated[Path, typer.Option(help="Folder to write.", file_okay=Fals
 @app.command()
 def demo(
     out: NewFolder = Path("runs/demo"),
-    epochs: Annotated[int, typer.Option(min=1)] = 7,
+    epochs: Annotated[int, typer.Option(min=1)] = 6,
     strategy: Strategy = "mirrored",
     smoke: Annotated[bool, typer.Option("--smoke", help="Few pictures, one epoch: does it run?")] = False,
     seed: Seed = 0,
