@@ -7,6 +7,7 @@ from keras import ops
 
 from shared_layers.linear import Linear
 from shared_layers.masking import causal_mask, combine_masks, sliding_window_mask
+from shared_layers.scores import soft
 
 
 @keras.saving.register_keras_serializable(package="shared_layers")
@@ -299,11 +300,7 @@ def attention_probabilities(queries, keys, mask, scale):
     Returns:
         float32 tensor (b, h, q, k); each row sums to 1, or is zero where it may attend to nothing.
     """
-    logits = ops.cast(ops.matmul(queries * ops.cast(scale, queries.dtype), keys), "float32")
-    if mask is None:
-        return ops.softmax(logits, axis=-1)
-    # finite, so that a row with nothing to attend to gives no NaN; zeroed afterwards
-    return ops.where(mask, ops.softmax(ops.where(mask, logits, -1e9), axis=-1), 0.0)
+    return soft(ops.matmul(queries * ops.cast(scale, queries.dtype), keys), mask)
 
 
 def leading_rows(mask, rows):
