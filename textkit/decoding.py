@@ -1,0 +1,265 @@
+"""Decoding: from a function that predicts the next token to whole sequences, with the alignment of every step.
+
+One loop of static shapes serves every method, eagerly, in a `tf.function`, under XLA and on JAX, and ends as soon as no
+further step can change the result. It knows a step function and nested tensors whose first axis is the batch, and
+nothing else of a model. A greedy search is a beam of one.
+
+The samplers of keras-nlp are not used: what they return has no alignments and, but for one beam option, no scores; their
+beam search has no length penalty and goes on adding log-probabilities after the end token. Where both can do a thing,
+the tests hold this module against them.
+
+Further letters here: t steps, s source tokens, w hypotheses of one example (the beam), r = b * w rows, v vocabulary.
+"""
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from shared_layers.runtime import unknown_name
+
+METHODS = ("beam", "greedy", "sample")
+
+
+def decode(
+    step,
+    state,
+    start_tokens,
+    max_length,
+    end_token,
+    method="greedy",
+    *,
+    memory=(),
+    source_length=None,
+    beam_width=4,
+    length_penalty=0.6,
+    num_best=None,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    seed=None,
+):
+    """Continues every start token until the end token, or for `max_length` tokens.
+
+    "greedy" takes the most probable token at each step. "sample" draws it. "beam" follows the `beam_width` best
+    hypotheses; one that has ended is extended no further and only competes, by its score, with those that go on. It
+    returns the best of them by log-probability divided by `gnmt_penalty(length, length_penalty)`, whether they end
+    within `max_length` or are cut there.
+
+    Args:
+        step: function of tokens (r,) int32, the last one of each row; index () int32, 0 at the first call; state; and
+            memory. It returns the logits (r, v) of the next token; the alignment (r, s), or `None`; and the new state,
+            of unchanged structure, shapes and dtypes. r is b, and b * `beam_width` for a beam.
+        state: nested structure of tensors (b, ...), what a step changes; `()` for none. A beam reorders its rows.
+        start_tokens: int tensor (b,).
+        max_length: int, the largest number of tokens to produce, the end token included.
+        end_token: int.
+        method: "greedy", "sample" or "beam".
+        memory: nested structure of tensors (b, ...), what a step only reads, as the encoded source. A beam repeats it
+            once and never moves it, which is why it is no part of the state.
+        source_length: int or int tensor (), s; `None` where the step has no alignment.
+        beam_width: int, for "beam".
+        length_penalty: float, alpha, for "beam": 0 ranks by log-probability and favours short sequences.
+        num_best: int up to `beam_width`, for "beam": how many hypotheses to return, best first; `None` returns one,
+            without an axis for them.
+        temperature: float, for "sample": divides the logits.
+        top_k: int or `None`, for "sample": draws among the k most probable tokens only.
+        top_p: float or `None`, for "sample": draws among the most probable of these (of all, without `top_k`) that
+            together reach this probability; without `top_k` the whole vocabulary is sorted at each step.
+        seed: int, `keras.random.SeedGenerator`, or `None`, for "sample". Under XLA, TensorFlow draws other numbers from a
+            seed than without it.
+
+    Returns:
+        A dict, all of it (b, num_best, ...) where that is given:
+        "ids" (b, t) int32, t = `max_length`: the tokens after the start, the end token included, then zeros;
+        "lengths" (b,) int32: how many tokens these are, the end token included;
+        "scores" (b,) float32: the sum of the tokens' log-probabilities, by the softmax of the plain logits whatever the
+        method; -inf, with length 0, where there are fewer than `num_best` sequences;
+        "alignment" (b, t, s) float32, with `source_length` only: row i is the alignment of the step that predicted
+        token i; zeros after the end.
+
+    Raises:
+        ValueError: if an option is out of its range, the method is unknown, or the step's alignment and
+            `source_length` do not go together.
+
+    Reference: Wu et al. 2016, "Google's Neural Machine Translation System", section 7 (length normalisation only: no
+    coverage penalty and no pruning by distance); beam of 4 and alpha of 0.6: Vaswani et al. 2017, section 6.1. Holtzman
+    et al. 2020, "The Curious Case of Neural Text Degeneration", section 3.1 (top-p).
+
+    Example: a chain in which each token is followed by the next,
+
+    >>> def step(tokens, index, state, memory):
+    ...     return 9.0 * ops.one_hot(tokens + 1, 5), None, state
+    >>> result = decode(step, (), ops.array([1, 2]), max_length=4, end_token=4)
+    >>> ops.convert_to_numpy(result["ids"]).tolist(), ops.convert_to_numpy(result["lengths"]).tolist()
+    ([[2, 3, 4, 0], [3, 4, 0, 0]], [3, 2])
+    """
+    _check_options(max_length, method, beam_width, length_penalty, num_best, temperature, top_k, top_p)
+    batch = ops.shape(start_tokens)[0]
+    width = beam_width if method == "beam" else 1
+    num_rows = batch * width
+    positions = ops.arange(max_length, dtype="int32")
+    if method == "sample":
+        # One number a token, drawn at once: the loop then holds no random state, which JAX could not carry through it.
+        uniform = keras.random.uniform((max_length, batch), dtype="float32", seed=seed)
+
+    def choose(log_probabilities, found, index):
+        if method == "sample":
+            return _drawn(log_probabilities, found, uniform[index], temperature, top_k, top_p)
+        return _best(log_probabilities, found, width, length_penalty)
+
+    def body(index, tokens, state, found, alignments, done):
+        logits, alignment, state = step(tokens, index, state, memory)
+        if (alignment is None) != (source_length is None):
+            raise ValueError(
+                "source_length must be given exactly where step returns an alignment. "
+                f"Received: source_length={source_length}, alignment={alignment}"
+            )
+        if source_length is not None:
+            update = ops.cast(alignment, "float32")[None]
+            alignments = ops.scatter_update(alignments, ops.reshape(index, (1, 1)), update)
+        tokens, scores, rows = choose(ops.log_softmax(ops.cast(logits, "float32")), found, index)
+        if width > 1:
+            state, found = tree.map_structure(lambda leaf: ops.take(leaf, rows, axis=0), (state, found))
+        now = positions == index  # (t,)
+        found = {
+            "ids": ops.where(now, tokens[:, None], found["ids"]),
+            "rows": ops.where(now, rows[:, None], found["rows"]),
+            "scores": scores,
+            "lengths": found["lengths"] + ops.cast(ops.logical_not(found["finished"]), "int32"),
+            "finished": ops.logical_or(found["finished"], tokens == end_token),
+        }
+        return index + 1, tokens, state, found, alignments, _decided(found, width, num_best or 1, length_penalty, max_length)
+
+    def goes_on(index, tokens, state, found, alignments, done):
+        return ops.logical_and(index < max_length, ops.logical_not(ops.all(done)))
+
+    state, memory, tokens = tree.map_structure(
+        lambda leaf: ops.repeat(leaf, width, axis=0), (state, memory, ops.cast(start_tokens, "int32"))
+    )
+    found = {
+        "ids": ops.zeros((num_rows, max_length), "int32"),
+        # The row that computed each step of a hypothesis. Alignments stay where they were written, and are gathered
+        # along these once, at the end: moving all of them at every step would cost more than a small model's step.
+        "rows": ops.zeros((num_rows, max_length), "int32"),
+        # At first the hypotheses of an example are the same one: all but one count for nothing.
+        "scores": ops.where(ops.arange(num_rows) % width == 0, 0.0, -np.inf),
+        "lengths": ops.zeros((num_rows,), "int32"),
+        "finished": ops.zeros((num_rows,), "bool"),
+    }
+    alignments = () if source_length is None else ops.zeros((max_length, num_rows, source_length))
+    loop_vars = (ops.zeros((), "int32"), tokens, state, found, alignments, ops.zeros((batch,), "bool"))
+    _, _, _, found, alignments, _ = ops.while_loop(goes_on, body, loop_vars)
+
+    kept = slice(0, num_best) if num_best else 0
+    found = tree.map_structure(lambda leaf: _per_example(leaf, width)[:, kept], found)
+    lengths = ops.where(found["scores"] > -np.inf, found["lengths"], 0)
+    real = positions < lengths[..., None]  # (b, [num_best,] t)
+    result = {"ids": ops.where(real, found["ids"], 0), "lengths": lengths, "scores": found["scores"]}
+    if source_length is not None:
+        flat = ops.reshape(alignments, (-1, source_length))  # (t * r, s)
+        alignment = ops.take(flat, positions * num_rows + found["rows"], axis=0)
+        result["alignment"] = ops.where(real[..., None], alignment, 0.0)
+    return result
+
+
+def gnmt_penalty(lengths, alpha):
+    """((5 + length) / 6) ** alpha: what a beam search divides log-probabilities by (Wu et al. 2016, equation 14).
+
+    Args:
+        lengths: int tensor of any shape, tokens of a sequence, the end token included.
+        alpha: float, 0 for no normalisation.
+
+    Returns:
+        float32 tensor of that shape, 1 at length 1.
+
+    Example:
+        >>> ops.convert_to_numpy(gnmt_penalty(ops.array([1, 7, 19]), 2)).tolist()
+        [1.0, 4.0, 16.0]
+    """
+    return ((5.0 + ops.cast(lengths, "float32")) / 6.0) ** alpha
+
+
+def _best(log_probabilities, found, width, length_penalty):
+    """The w best continuations of each example's w hypotheses: their tokens, scores, and the rows they continue."""
+    vocabulary = log_probabilities.shape[-1]
+    # A finished hypothesis goes on unchanged, in one way only.
+    standing_still = ops.where(ops.arange(vocabulary) == 0, 0.0, -np.inf)
+    scores = found["scores"][:, None] + ops.where(found["finished"][:, None], standing_still, log_probabilities)
+    lengths = found["lengths"] + ops.cast(ops.logical_not(found["finished"]), "int32")
+    ranked = scores / gnmt_penalty(lengths, length_penalty)[:, None]  # (r, v)
+    _, best = ops.top_k(ops.reshape(ranked, (-1, width * vocabulary)), width)  # (b, w), best first
+    scores = ops.take_along_axis(ops.reshape(scores, (-1, width * vocabulary)), best, axis=1)
+    first_rows = width * ops.arange(ops.shape(best)[0], dtype="int32")[:, None]
+    rows = first_rows + best // vocabulary
+    return tuple(ops.reshape(x, (-1,)) for x in (best % vocabulary, scores, rows))
+
+
+def _drawn(log_probabilities, found, uniform, temperature, top_k, top_p):
+    """One continuation of each hypothesis: its token, score, and the row it continues, which is its own."""
+    logits = log_probabilities / temperature
+    if top_k is None and top_p is None:
+        tokens = _quantile(_normalised(logits), uniform)[:, None]
+    else:
+        vocabulary = logits.shape[-1]
+        logits, candidates = ops.top_k(logits, min(top_k or vocabulary, vocabulary))  # largest first
+        probabilities = _normalised(logits)
+        if top_p is not None:
+            before = ops.cumsum(probabilities, axis=-1) - probabilities
+            probabilities = ops.where(before < top_p, probabilities, 0.0)
+        tokens = ops.take_along_axis(candidates, _quantile(probabilities, uniform)[:, None], axis=1)
+    gained = ops.take_along_axis(log_probabilities, tokens, axis=1)[:, 0]
+    scores = found["scores"] + ops.where(found["finished"], 0.0, gained)
+    return tokens[:, 0], scores, ops.arange(ops.shape(uniform)[0], dtype="int32")
+
+
+def _normalised(logits):
+    """The softmax, also over one candidate alone, where `keras.ops.softmax` warns."""
+    return ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
+
+
+def _quantile(probabilities, uniform):
+    """The index at which the cumulated probabilities (r, v), of any sum, pass the numbers (r,) in [0, 1)."""
+    # What has no probability is left out, so that rounding in the sum never draws it.
+    reached = ops.where(probabilities > 0.0, ops.cumsum(probabilities, axis=-1), 0.0)
+    passed = reached > uniform[:, None] * ops.max(reached, axis=-1, keepdims=True)
+    indices = ops.arange(probabilities.shape[-1], dtype="int32")
+    return ops.min(ops.where(passed, indices, probabilities.shape[-1] - 1), axis=-1)
+
+
+def _decided(found, width, num_best, length_penalty, max_length):
+    """Where the first `num_best` hypotheses have ended and no other can still pass them: bool (b,).
+
+    A score only falls, and no penalty is larger than that at `max_length`.
+    """
+    scores, lengths, finished = (_per_example(found[name], width) for name in ("scores", "lengths", "finished"))
+    attainable = ops.where(finished, -np.inf, scores) / gnmt_penalty(max_length, length_penalty)
+    last = num_best - 1
+    to_pass = scores[:, last] / gnmt_penalty(lengths[:, last], length_penalty)
+    ended = ops.all(finished[:, :num_best], axis=1)
+    return ops.logical_and(ended, ops.max(attainable, axis=1) <= to_pass)
+
+
+def _per_example(leaf, width):
+    """(r, ...) -> (b, w, ...)."""
+    return ops.reshape(leaf, (-1, width, *leaf.shape[1:]))
+
+
+def _check_options(max_length, method, beam_width, length_penalty, num_best, temperature, top_k, top_p):
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if max_length < 1:
+        raise ValueError(f"max_length must be at least 1. Received: max_length={max_length}")
+    if beam_width < 1:
+        raise ValueError(f"beam_width must be at least 1. Received: beam_width={beam_width}")
+    if length_penalty < 0:
+        raise ValueError(f"length_penalty must be at least 0. Received: length_penalty={length_penalty}")
+    if num_best is not None and method != "beam":
+        raise ValueError(f"num_best needs method='beam'. Received: num_best={num_best}, method={method!r}")
+    if num_best is not None and not 1 <= num_best <= beam_width:
+        raise ValueError(f"num_best must be from 1 to beam_width. Received: num_best={num_best}, beam_width={beam_width}")
+    if temperature <= 0:
+        raise ValueError(f"temperature must be greater than 0. Received: temperature={temperature}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be in (0, 1]. Received: top_p={top_p}")
