@@ -34,7 +34,7 @@ def ours(sizes):
 def theirs(sizes):
     """KerasHub's."""
     backbone = keras_nlp.models.ViTBackbone((224, 224, 3), (16, 16), **sizes, mlp_dim=4 * sizes["hidden_dim"])
-    return keras_nlp.models.ImageClassifier(backbone, num_classes=1000)
+    return keras_nlp.models.ViTImageClassifier(backbone, num_classes=1000)
 
 
 def inference(rounds):
