@@ -65,7 +65,8 @@ class Vocabulary(tf.Module):
         """Makes the vocabulary of some texts.
 
         Characters and words are ordered by how often they occur. Subwords are sentencepiece's, by a unigram language
-        model: words are not known beforehand, so Chinese works as well. The same texts give the same vocabulary.
+        model: words are not known beforehand, so Chinese works as well; but for spaces beside spaces, text comes back from
+        its ids as it was. The same texts give the same vocabulary.
 
         Args:
             texts: iterable of str.
@@ -279,6 +280,7 @@ class _Subwords(tf.Module):
                 bos_id=START,
                 eos_id=END,
                 unk_surface=_REPLACEMENT,
+                normalization_rule_name="identity",  # by default a Chinese comma would come back as an English one
                 minloglevel=2,
             )
         except RuntimeError as error:

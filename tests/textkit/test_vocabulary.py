@@ -20,6 +20,7 @@ ENGLISH = [
     "jumping over dogs is what the quick foxes do",
 ] * 3
 CHINESE = ["我们今天去北京", "今天天气很好", "北京的天气怎么样", "我们去北京大学", "大学今天很好"] * 3
+IDS = {"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3}
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,11 @@ class TestSubwords:
         assert 1 in chinese.encode(["北京猫"]).to_list()[0]
         assert chinese.decode(chinese.encode(["北京猫"]).to_tensor()) == ["北京\ufffd"]
 
+    def test_text_comes_back_as_it_was(self):
+        texts = ["\uff08\uff11\uff09你好\uff0c世界", "(1) caf\u00e9, ﬁn\nend"]  # full width, ligature, line
+        vocabulary = Vocabulary.learn(texts * 5, "subwords")
+        assert vocabulary.decode(vocabulary.encode(texts).to_tensor()) == texts
+
     def test_learning_twice_gives_the_same(self, english):
         assert Vocabulary.learn(iter(ENGLISH), "subwords", 61).get_config() == english.get_config()
 
@@ -156,9 +162,15 @@ class TestWords:
         assert max(map(len, words[:-1])) > 1  # several characters in one token
         assert all(words[index] == token for token, index in zip(tokens, indices, strict=True) if token and token != "<unk>")
 
-    def test_of_letters_that_are_rewritten(self, english):
+    def test_of_letters_that_a_model_rewrites(self):
+        written = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(ENGLISH), model_writer=written, vocab_size=37, minloglevel=2, **IDS
+        )
+        english = Vocabulary(written.getvalue(), "subwords")
         text = "the \uff46\uff4f\uff58 \ufb00 dog"  # "fox" in full width, "ff" in one letter
         words, indices = english.words(text)
+        assert 1 not in english.encode([text]).to_list()[0]
         assert words == text.split()
         assert len(indices) == len(english.encode([text]).to_list()[0])
         assert indices == sorted(indices)
