@@ -1,1 +1,23 @@
-"""Text Transformers on the layers that vitkit uses; the kit's models come with the next releases."""
+"""Sequence-to-sequence models that show what they attend to, recurrent and Transformer.
+
+The names load on first use, so that `import textkit` stays light: neither tensorflow-datasets nor keras-nlp is imported.
+"""
+
+import importlib
+
+from textkit.recurrent import RecurrentSeq2Seq
+from textkit.transformer import TransformerSeq2Seq
+
+_HOME = {
+    "Translator": "textkit.translator",
+    "Vocabulary": "textkit.vocabulary",
+    "evaluate": "textkit.evaluation",
+    "train": "textkit.training",
+}
+__all__ = ["RecurrentSeq2Seq", "TransformerSeq2Seq", "Translator", "Vocabulary", "evaluate", "train"]
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'textkit' has no attribute {name!r}")

@@ -1,26 +1,31 @@
 """What a run of either kit needs: the model base, strategies, presets, schedules, callbacks and export."""
 
 from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN
-from shared_layers.runtime.command import progress_bar, run_command
+from shared_layers.runtime.command import progress_bar, run_command, writable
 from shared_layers.runtime.export import export_saved_model
-from shared_layers.runtime.files import write_aside
+from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 from shared_layers.runtime.model import Model
 from shared_layers.runtime.names import unknown_name
-from shared_layers.runtime.schedules import WarmupCosine
+from shared_layers.runtime.ranges import check_ranges
+from shared_layers.runtime.schedules import InverseSquareRoot, WarmupCosine
 from shared_layers.runtime.strategy import get_strategy, is_chief, shard_by_row
 
 __all__ = [
+    "InverseSquareRoot",
     "Model",
     "Progress",
     "SafeCheckpoint",
     "StopOnNaN",
     "WarmupCosine",
+    "check_ranges",
     "export_saved_model",
     "get_strategy",
     "is_chief",
     "progress_bar",
+    "refuse_to_replace_others",
     "run_command",
     "shard_by_row",
     "unknown_name",
+    "writable",
     "write_aside",
 ]

@@ -62,3 +62,22 @@ def progress_bar(title):
     with progress.Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def writable(path):
+    """Refuses, before any work is done, a path below something that is no folder.
+
+    Args:
+        path: `pathlib.Path`, where something is going to be written; or `None`.
+
+    Returns:
+        The path.
+
+    Raises:
+        NotADirectoryError: a parent of the path is a file.
+    """
+    if path is not None:
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+        if not above.is_dir():
+            raise NotADirectoryError(f"Expected a path in a folder. Received: {str(path)!r}, and {above.name!r} is a file")
+    return path

@@ -58,3 +58,43 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "total_steps": self.total_steps,
             "floor": self.floor,
         }
+
+
+@keras.saving.register_keras_serializable(package="shared_layers")
+class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
+    """Rises in a straight line to a peak, then falls with the inverse square root of the steps.
+
+    Args:
+        peak: float, the learning rate of step number `warmup_steps`, counted from 1.
+        warmup_steps: int, how many steps the rise takes.
+
+    With gradient accumulation Keras counts batches, not updates, as steps.
+
+    Raises:
+        ValueError: if `warmup_steps` is below 1.
+
+    Reference:
+        Vaswani et al. 2017, "Attention Is All You Need", section 5.3, where the peak is `(d_model * warmup_steps) ** -0.5`:
+        7.0e-4 for a width of 512 and 4000 steps.
+
+    Example:
+        >>> schedule = InverseSquareRoot(peak=1.0, warmup_steps=4)
+        >>> [round(float(schedule(step)), 2) for step in (0, 1, 3, 15)]
+        [0.25, 0.5, 1.0, 0.5]
+    """
+
+    def __init__(self, peak, warmup_steps):
+        super().__init__()
+        if warmup_steps < 1:
+            raise ValueError(f"Expected at least one step of warm-up. Received: warmup_steps={warmup_steps}")
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        """Computes the learning rate of a step; see the class."""
+        number = ops.cast(step, "float32") + 1.0
+        return self.peak * ops.minimum(number / self.warmup_steps, ops.sqrt(self.warmup_steps / number))
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps}

@@ -1,0 +1,183 @@
+"""`train`: it learns, goes on where it stopped, and refuses what it must; `evaluate`: each task by its own metrics."""
+
+import dataclasses
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from textkit import RecurrentSeq2Seq, TransformerSeq2Seq, Translator, training
+from textkit.datasets import Pairs, load
+from textkit.datasets.dates import dated_texts
+from textkit.evaluation import evaluate
+from textkit.training import train
+
+LETTERS = "abcdefg"
+
+
+def copies(count=61):
+    """Texts that are to be written with capitals."""
+    rng = np.random.default_rng(0)
+    texts = dict.fromkeys("".join(rng.choice(list(LETTERS), rng.integers(2, 6))) for _ in range(count))
+    rows = [(text, [text.upper()]) for text in texts]
+    return Pairs(rows[10:], rows[:5], rows[5:10], "copies", "characters", "characters")
+
+
+def recurrent(pairs, **options):
+    keras.utils.set_random_seed(1)
+    vocabularies = pairs.vocabularies()
+    sizes = {"hidden_dim": 24, "attention": "additive", **options}
+    return vocabularies, RecurrentSeq2Seq(*(vocabulary.size for vocabulary in vocabularies), **sizes)
+
+
+def run(folder, pairs=None, vocabularies=None, model=None, **options):
+    pairs = pairs or copies()
+    if model is None:
+        vocabularies, model = recurrent(pairs)
+    given = {"epochs": 2, "batch_tokens": 50, "buckets": 2, "warmup_steps": 3, "progress": False, **options}
+    return model, train(model, pairs, vocabularies, folder, **given)
+
+
+def test_learns_and_leaves_a_translator(tmp_path):
+    pairs = copies(307)
+    _, summary = run(tmp_path, pairs, epochs=16, learning_rate=1e-2)
+    assert summary["best_accuracy"] > 0.9
+    assert len(summary["history"]["val_accuracy"]) == 16
+    json.dumps(summary)
+    assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "last.keras", "logs", "translator"}
+    assert list(tmp_path.glob("logs/train/events*"))
+    translator = Translator.load(tmp_path)
+    assert translator.max_length == 6
+    measured = evaluate(translator, pairs, "train", limit=40)
+    assert (measured["data"], measured["split"], measured["num_examples"]) == ("copies", "train", 40)
+    assert measured["chrf"] > 80
+    assert set(measured) == {"data", "split", "num_examples", "bleu", "chrf"}
+
+
+def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypatch):
+    options = {"epochs": 3, "learning_rate": 1e-2}
+    vocabularies, model = recurrent(copies(), dropout=0.3)
+    straight, told = run(tmp_path / "straight", None, vocabularies, model, **options)
+    batches = itertools.count(1)
+
+    def interrupt(self, batch, logs=None):
+        if next(batches) == told["steps_per_epoch"] + 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.StopOnNaN, "on_train_batch_end", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "resumed", None, *recurrent(copies(), dropout=0.3), **options)
+    resumed, summary = run(tmp_path / "resumed", None, *recurrent(copies(), dropout=0.3), resume=True, **options)
+
+    for name, values in summary["history"].items():
+        assert len(values) == 2
+        np.testing.assert_allclose(values, told["history"][name][1:], rtol=1e-5, err_msg=name)
+    for ours, theirs in zip(straight.variables, resumed.variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=ours.path)
+
+
+def test_options_train(tmp_path):
+    vocabularies, model = recurrent(copies(), scheduled_sampling=True, dtype="mixed_bfloat16")
+    options = {"scheduled_sampling": 0.5, "schedule": "inverse_sqrt", "batch_size": 7, "label_smoothing": 0.0}
+    _, summary = run(tmp_path, None, vocabularies, model, **options)
+    assert np.isfinite(summary["history"]["loss"]).all()
+    assert float(model.sampling_probability) == 0.5
+    assert model.head.kernel.dtype == "float32"
+    rate = float(model.optimizer.learning_rate)
+    assert rate == pytest.approx(1e-3 * (3 / (2 * summary["steps_per_epoch"] + 1)) ** 0.5, rel=1e-5)
+
+
+def test_no_pair_is_longer_than_the_positions(tmp_path):
+    pairs = copies()
+    sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 8}
+    positions = {"positions": "learned", "max_source_length": 4, "max_target_length": 5}
+    vocabularies = pairs.vocabularies()
+    model = TransformerSeq2Seq(*(vocabulary.size for vocabulary in vocabularies), **sizes, **positions)
+    with pytest.warns(UserWarning, match=r"^Dropped: \d+ of \d+ pairs are longer than 4 and 4 tokens"):
+        run(tmp_path, pairs, vocabularies, model, epochs=1)
+    assert Translator.load(tmp_path).max_length == 5
+
+
+def test_dates_are_measured_against_their_gold_alignments():
+    pairs = load("dates", train=200, validation=5, test=7)
+    gold = dated_texts("test", 7)
+    translator = Translator(recurrent(pairs)[1], *pairs.vocabularies())
+    measured = evaluate(translator, pairs, method="greedy")
+    assert set(measured) == {"data", "split", "num_examples", "exact_match", "aer"}
+    assert measured["exact_match"] == 0.0
+    assert 0.5 < measured["aer"] <= 1.0
+
+    class Perfect(Translator):
+        """Answers from the gold, and looks where it says."""
+
+        def translate(self, strings, **options):
+            perfect = []
+            for text, each in zip(gold, super().translate(strings, **options), strict=True):
+                alignment = np.zeros((10, len(text.source)), "float32")
+                for index, places in enumerate(text.alignment):
+                    alignment[index, list(places[:1])] = 1.0
+                perfect.append(dataclasses.replace(each, text=text.target, alignment=alignment))
+            return perfect
+
+    measured = evaluate(Perfect(translator.model, *pairs.vocabularies()), pairs)
+    assert measured["exact_match"] == 1.0
+    assert measured["aer"] == 0.0
+    fixed = Translator(recurrent(pairs, attention=None)[1], *pairs.vocabularies())
+    assert "aer" not in evaluate(fixed, pairs, method="greedy")
+
+
+def test_pronunciations_are_measured_by_symbols_and_by_words():
+    rows = [("ab", ["A B", "A"]), ("b", ["B"]), ("c", ["C C"])]
+    pairs = Pairs(rows, rows, rows, "g2p", "characters", "words")
+
+    class Fixed(Translator):
+        def translate(self, strings, **options):
+            found = super().translate(strings, **options)
+            return [dataclasses.replace(each, text=text) for each, text in zip(found, ["A", "B", "C B"], strict=True)]
+
+    measured = evaluate(Fixed(recurrent(pairs)[1], *pairs.vocabularies()), pairs, "validation")
+    assert measured == {"data": "g2p", "split": "validation", "num_examples": 3, "per": 1 / 4, "wer": 1 / 3}
+
+
+def test_evaluate_refuses():
+    pairs = load("dates", train=20, validation=5, test=7)
+    translator = Translator(recurrent(pairs)[1], *pairs.vocabularies())
+    with pytest.raises(ValueError, match=r"Unknown split; did you mean 'test'"):
+        evaluate(translator, pairs, "tests")
+    with pytest.raises(ValueError, match=r"pairs to translate. Received: none in test of 'dates', limit=0"):
+        evaluate(translator, pairs, limit=0)
+    with pytest.raises(ValueError, match=r"dates as they are drawn by default. Received: others"):
+        evaluate(translator, load("dates", train=20, validation=5, test=7, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("learning_rate", float("nan")),
+        ("warmup_steps", 0),
+        ("clip_norm", 0.0),
+        ("scheduled_sampling", 1.5),
+    ],
+)
+def test_refuses_numbers_out_of_range(tmp_path, name, value):
+    with pytest.raises(ValueError, match=rf"^Expected a number .*\. Received: {name}={value}$"):
+        run(tmp_path / "run", **{name: value})
+    assert not any(tmp_path.iterdir())
+
+
+def test_refuses_what_does_not_fit(tmp_path):
+    pairs = copies()
+    vocabularies, model = recurrent(pairs)
+    with pytest.raises(ValueError, match=r"Unknown schedule; did you mean 'cosine'"):
+        run(tmp_path / "run", schedule="cosin")
+    with pytest.raises(ValueError, match=r"`label_smoothing` should be in \[0, 1\)"):
+        run(tmp_path / "run", label_smoothing=1.0)
+    other = load("dates", train=20, validation=5, test=7).vocabularies()
+    with pytest.raises(ValueError, match=r"a source vocabulary of the model's 11 ids"):
+        run(tmp_path / "run", pairs, other, model)
+    with pytest.raises(ValueError, match=r"scheduled_sampling=True. Received: scheduled_sampling=False"):
+        run(tmp_path / "run", pairs, vocabularies, model, scheduled_sampling=0.3)

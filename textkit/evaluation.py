@@ -1,0 +1,60 @@
+"""How well a translator does on pairs that it has not seen, by the metrics that their task is published with."""
+
+from shared_layers.runtime import unknown_name
+from textkit import metrics
+from textkit.datasets.dates import dated_texts
+from textkit.datasets.pairs import SPLITS
+
+
+def evaluate(translator, pairs, split="test", *, limit=None, tokenize="13a", progress=None, **options):
+    """Translates a split and measures what came out.
+
+    Args:
+        translator: a `textkit.Translator`.
+        pairs: `textkit.datasets.Pairs`. Its name says what is measured: of "g2p" PER and WER; of "dates" exact matches and,
+            where the model has attention, AER; of anything else BLEU and chrF.
+        split: "train", "validation" or "test".
+        limit: int, the first so many pairs; `None` for all.
+        tokenize: str, for BLEU, see `textkit.metrics.bleu`: "zh" for Chinese.
+        progress: callable of (done, total), or `None`.
+        **options: of `textkit.Translator.translate`, such as `method` and `beam_width`.
+
+    Returns:
+        dict, ready for JSON: "data", "split", "num_examples", and "per" and "wer" (shares), or "exact_match" and "aer"
+        (shares), or "bleu" and "chrf" (0 .. 100).
+
+    Raises:
+        ValueError: an unknown split, no pairs, dates that are not those of `textkit.datasets.load("dates")`, or an option of
+            `translate` out of its range.
+    """
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+    examples = getattr(pairs, split)[:limit]
+    if not examples:
+        raise ValueError(f"Expected pairs to translate. Received: none in {split} of {pairs.name!r}, {limit=}")
+    sources, references = [source for source, _ in examples], [targets for _, targets in examples]
+    gold = _gold(split, sources) if pairs.name == "dates" else None
+    found = translator.translate(sources, return_attention=True, progress=progress, **options)
+    answers = [each.text for each in found]
+    if pairs.name == "g2p":
+        measured = {
+            "per": metrics.phoneme_error_rate(answers, references),
+            "wer": metrics.word_error_rate(answers, references),
+        }
+    elif gold:
+        measured = {"exact_match": metrics.exact_match(answers, references)}
+        if any(each.alignment.any() for each in found):
+            links = [text.links(each.alignment.argmax(-1)) for text, each in zip(gold, found, strict=True)]
+            sure, possible = [text.sure for text in gold], [text.possible for text in gold]
+            measured["aer"] = metrics.alignment_error_rate(links, sure, possible)
+    else:
+        measured = {"bleu": metrics.bleu(answers, references, tokenize), "chrf": metrics.chrf(answers, references)}
+    return {"data": pairs.name, "split": split, "num_examples": len(examples), **measured}
+
+
+def _gold(split, sources):
+    """The dates that were drawn first, with their alignments."""
+    gold = dated_texts(split, len(sources))
+    if [text.source for text in gold] != sources:
+        raise ValueError(f"Expected dates as they are drawn by default. Received: others, from {sources[0]!r}")
+    return gold

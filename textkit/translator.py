@@ -1,0 +1,275 @@
+"""Translator: strings in, strings out, with what each token of the answer attends to."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import warnings
+
+import numpy as np
+
+from shared_layers.runtime import refuse_to_replace_others, unknown_name, write_aside
+from textkit.seq2seq import Seq2Seq
+from textkit.vocabulary import END, PAD, UNKNOWN, Vocabulary
+
+_MODEL, _TEXTS = "model.keras", "vocabularies.json"
+_INSIDE_A_RUN = "translator"
+_TOO_LONG = ("truncate", "refuse")
+_WIDTH_STEP = 8  # sources are padded to multiples of it: few shapes, each of which is compiled
+_NAMED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Translation:
+    """What became of a text, and why.
+
+    Attributes:
+        source: str.
+        text: str, the answer.
+        source_tokens: list of s str.
+        tokens: list of t str, without the end.
+        alignment: float32 (t, s), row i is what the model attended to as it chose token i. All zero for a model without
+            attention.
+        score: float, the log-probability of the answer.
+        words: list of w str, the words of the source.
+        word_of_token: list of s int, the index of each source token's word, -1 for none.
+    """
+
+    source: str
+    text: str
+    source_tokens: list
+    tokens: list
+    alignment: np.ndarray
+    score: float
+    words: list
+    word_of_token: list
+
+    @property
+    def word_alignment(self):
+        """float32 (t, w), `alignment` summed over the tokens of each word of the source."""
+        belongs = np.asarray(self.word_of_token)[:, None] == np.arange(len(self.words))  # (s, w)
+        return self.alignment @ belongs.astype("float32")
+
+
+class Translator:
+    """A model with its vocabularies.
+
+    Args:
+        model: a `textkit.seq2seq.Seq2Seq`.
+        source_vocabulary: `textkit.vocabulary.Vocabulary`.
+        target_vocabulary: `textkit.vocabulary.Vocabulary`.
+        max_length: int, the most tokens of an answer, the end included, where `translate` is not told another.
+
+    Raises:
+        ValueError: a vocabulary of another size than the model's.
+
+    Example:
+        >>> from textkit.recurrent import RecurrentSeq2Seq
+        >>> letters, sounds = Vocabulary.learn(["cat"]), Vocabulary.learn(["K AE T"], "words")
+        >>> translator = Translator(RecurrentSeq2Seq(letters.size, sounds.size, hidden_dim=8), letters, sounds)
+        >>> len(translator.translate(["cat", "act"]))
+        2
+    """
+
+    def __init__(self, model, source_vocabulary, target_vocabulary, max_length=64):
+        check_vocabularies(model, source_vocabulary, target_vocabulary)
+        self.model = model
+        self.source_vocabulary = source_vocabulary
+        self.target_vocabulary = target_vocabulary
+        self.max_length = max_length
+
+    def translate(
+        self,
+        strings,
+        method="beam",
+        beam_width=4,
+        return_attention=False,
+        *,
+        length_penalty=0.6,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        seed=None,
+        max_length=None,
+        batch_size=64,
+        too_long="truncate",
+        progress=None,
+    ):
+        """Answers each string.
+
+        Symbols that the vocabulary does not have are read as unknown; a warning names them.
+
+        Args:
+            strings: list of str, each with something in it.
+            method: "beam", "greedy" or "sample".
+            beam_width: int, see `textkit.decoding.decode`, as the next four.
+            return_attention: bool.
+            length_penalty: float.
+            temperature: float.
+            top_k: int or `None`.
+            top_p: float or `None`.
+            seed: int or `None`, for "sample".
+            max_length: int, the most tokens of an answer, the end included; `None` for the translator's own.
+            batch_size: int, how many strings at once.
+            too_long: what becomes of strings of more tokens than the model has positions: "truncate" cuts them and warns,
+                "refuse" raises.
+            progress: callable of (done, total), both in strings; or `None`.
+
+        Returns:
+            list of str; with `return_attention`, list of `Translation`.
+
+        Raises:
+            ValueError: no list, a string without anything in it, one that is too long and to be refused, or an option out of
+                its range.
+        """
+        if too_long not in _TOO_LONG:
+            raise unknown_name("too_long", too_long, _TOO_LONG)
+        if batch_size < 1:
+            raise ValueError(f"Expected at least 1. Received: batch_size={batch_size}")
+        ids = self._encode(strings, too_long)
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        found = [None] * len(ids)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            written = self.model.generate(
+                self._padded([ids[row] for row in rows], batch_size),
+                method,
+                self.max_length if max_length is None else max_length,
+                seed=None if seed is None else seed + start,
+                beam_width=beam_width,
+                length_penalty=length_penalty,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+            )
+            texts = self.target_vocabulary.decode(written["ids"][: len(rows)])
+            for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
+                answer = {name: values[place] for name, values in written.items()}
+                found[row] = self._translation(strings[row], ids[row], text, answer) if return_attention else text
+            if progress is not None:
+                progress(start + len(rows), len(order))
+        return found
+
+    def save(self, folder):
+        """Writes the model, without what training added, and the vocabularies.
+
+        Args:
+            folder: str or path-like; whole or absent afterwards. A translator that is there already is replaced.
+
+        Raises:
+            ValueError: the folder holds something else.
+        """
+        refuse_to_replace_others(folder, marker=_TEXTS)
+        texts = {
+            "source": self.source_vocabulary.get_config(),
+            "target": self.target_vocabulary.get_config(),
+            "max_length": self.max_length,
+        }
+        with write_aside(folder) as temporary:
+            temporary.mkdir()
+            self.model.override().save(temporary / _MODEL)
+            (temporary / _TEXTS).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder):
+        """Reads what `save` wrote.
+
+        Args:
+            folder: str or path-like, of a translator, or of a run of `textkit.train`, which has one in it.
+
+        Returns:
+            A `Translator`.
+
+        Raises:
+            OSError: there is no translator.
+            ValueError: it is not whole, or its vocabularies are not of its model.
+        """
+        folder = pathlib.Path(folder)
+        if (folder / _INSIDE_A_RUN).is_dir():
+            folder = folder / _INSIDE_A_RUN
+        if not (folder / _TEXTS).is_file():
+            raise FileNotFoundError(f"Expected a folder with {_MODEL} and {_TEXTS}. Received: folder={os.fspath(folder)!r}")
+        try:
+            texts = json.loads((folder / _TEXTS).read_text(encoding="utf-8"))
+            source, target = (Vocabulary.from_config(texts[side]) for side in ("source", "target"))
+            max_length = texts["max_length"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"Expected whole vocabularies ({error}). Received: {os.fspath(folder / _TEXTS)!r}") from error
+        return cls(Seq2Seq.from_preset(folder / _MODEL), source, target, max_length)
+
+    def _encode(self, strings, too_long):
+        """A list of ids for each string; says what is wrong with them."""
+        if isinstance(strings, str):
+            raise ValueError(f"Expected a list of strings. Received: strings={strings!r}")
+        for index, string in enumerate(strings):
+            if not string.strip():
+                raise ValueError(f"Expected text in every string. Received: strings[{index}]={string!r}")
+        ids = self.source_vocabulary.encode(list(strings)).to_list() if len(strings) else []
+        unknown = [index for index, row in enumerate(ids) if UNKNOWN in row]
+        if unknown:
+            named = ", ".join(repr(strings[index]) for index in unknown[:_NAMED]) + ", ..." * (len(unknown) > _NAMED)
+            count = f"{len(unknown)} of {len(ids)} texts"
+            warnings.warn(f"Read as unknown: what the vocabulary lacks of {count}: {named}", stacklevel=3)
+        most = source_positions(self.model)
+        over = [index for index, row in enumerate(ids) if most is not None and len(row) > most]
+        if over:
+            longest = max(len(ids[index]) for index in over)
+            count = f"{len(over)} of {len(ids)} texts are longer than {most} tokens, up to {longest}"
+            if too_long == "refuse":
+                raise ValueError(f"Expected texts that the model has positions for. Received: {count}")
+            warnings.warn(f"Truncated: {count}", stacklevel=3)
+        return [row[:most] for row in ids]
+
+    def _padded(self, rows, batch_size):
+        """Ids as an array of one of few shapes; what rows it lacks are copies of the last."""
+        width = -(-max(map(len, rows)) // _WIDTH_STEP) * _WIDTH_STEP
+        most = source_positions(self.model)
+        count = min(batch_size, 1 << (len(rows) - 1).bit_length())
+        padded = np.full((count, width if most is None else min(width, most)), PAD, "int32")
+        for index in range(count):
+            row = rows[min(index, len(rows) - 1)]
+            padded[index, : len(row)] = row
+        return padded
+
+    def _translation(self, source, ids, text, answer):
+        length = answer["lengths"] - (END in answer["ids"])
+        words, word_of_token = self.source_vocabulary.words(source)
+        return Translation(
+            source=source,
+            text=text,
+            source_tokens=self.source_vocabulary.tokens(ids),
+            tokens=self.target_vocabulary.tokens(answer["ids"][:length]),
+            alignment=answer["alignment"][:length, : len(ids)],
+            score=float(answer["scores"]),
+            words=words,
+            word_of_token=word_of_token[: len(ids)],
+        )
+
+
+def check_vocabularies(model, source_vocabulary, target_vocabulary):
+    """Refuses vocabularies of another size than the model was made for.
+
+    Args:
+        model: a `textkit.seq2seq.Seq2Seq`.
+        source_vocabulary: `textkit.vocabulary.Vocabulary`.
+        target_vocabulary: `textkit.vocabulary.Vocabulary`.
+
+    Raises:
+        ValueError: for the first that does not fit.
+    """
+    for side, vocabulary in (("source", source_vocabulary), ("target", target_vocabulary)):
+        size = model.config[f"{side}_vocabulary_size"]
+        if vocabulary.size != size:
+            raise ValueError(f"Expected a {side} vocabulary of the model's {size} ids. Received: {vocabulary.size} ids")
+
+
+def source_positions(model):
+    """How many tokens of a source a model has positions for; `None` where there is no end to them.
+
+    Args:
+        model: a `textkit.seq2seq.Seq2Seq`.
+
+    Returns:
+        int or `None`.
+    """
+    return model.config["max_source_length"] if model.config.get("positions") == "learned" else None
