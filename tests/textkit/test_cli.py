@@ -1,0 +1,149 @@
+"""The command: dates trained, measured, translated and drawn; and one line for whatever is wrong."""
+
+import json
+import re
+import shlex
+import sys
+
+import pytest
+from PIL import Image
+
+from textkit import RecurrentSeq2Seq, TransformerSeq2Seq, cli
+
+COMMANDS = ("train", "evaluate", "translate", "presets")
+SMALL = "--set hidden_dim=24 --set embedding_dim=12 --limit 64 --batch-size 32 --epochs 1"
+ROWS = {
+    "a data set that is not there": ("train datse --out x", r"Unknown dataset; did you mean 'dates'"),
+    "a file that is not there": ("train ./no.tsv --out x", r"a file of lines 'source TAB target'. Received: path='no\.tsv'"),
+    "an empty file": ("train empty.tsv --out x", r"none in empty\.tsv"),
+    "a line without a TAB, refused": (
+        "train pairs.tsv --on-corrupt refuse --out x",
+        r"line 3 has no TAB, line 4 is not UTF-8",
+    ),
+    "an unknown model": ("train dates --model gru_aditive --out x", r"Unknown model; did you mean 'gru_additive'"),
+    "an unknown size": ("train dates --set hidden=3 --out x", r"Unknown size; did you mean 'hidden_dim'.*size='hidden'"),
+    "a size of another model": ("train dates --model transformer --set cell=gru --out x", r"Unknown size; .*size='cell'"),
+    "a size without a value": ("train dates --set hidden_dim --out x", r"Expected NAME=VALUE. Received: set='hidden_dim'"),
+    "an unknown score": (f"train dates {SMALL} --set attention=aditive --out x", r"did you mean 'additive'"),
+    "an unknown selection": (f"train dates {SMALL} --set selection=hard --out x", r"'hard_topk'"),
+    "unknown symbols": ("train dates --symbols letters --out x", r"Unknown kind; .*'characters'"),
+    "an unknown schedule": (f"train dates {SMALL} --schedule cosin --out x", r"Unknown schedule; did you mean 'cosine'"),
+    "an unknown precision": ("train dates --mixed-precision float61 --out x", r"'float16'"),
+    "an unknown strategy": ("train dates --strategy miror --out x", r"did you mean 'mirrored'"),
+    "sampling of a Transformer": (
+        "train dates --model transformer --scheduled-sampling 0.5 --out x",
+        r"'scheduled_sampling'",
+    ),
+    "files reversed": (
+        "train pairs.tsv --reverse --out x",
+        r"data of tensorflow_datasets to reverse. Received: data='pairs\.tsv'",
+    ),
+    "no epoch": ("train dates --epochs 0 --out x", r"'--epochs'.* 1"),
+    "a run below a file": ("train dates --out empty.tsv/x", r"'empty\.tsv' is a file"),
+    "no model": ("translate hello --model nothing", r"a folder with model\.keras and vocabularies\.json.*'nothing'"),
+    "no text": ("translate '' --model run", r"text in every string. Received: strings\[0\]=''"),
+    "only spaces": ("translate '  ' --model run", r"text in every string. Received: strings\[0\]=' '"),
+    "no beam": ("translate 2026-11-21 --model run --beam-width 0", r"'--beam-width'.* 1"),
+    "an unknown method": ("translate 2026-11-21 --model run --method bean", r"Unknown method; did you mean 'beam'"),
+    "two texts for one drawing": ("translate 2026 2027 --model run --attention x.png", r"Expected one text.*2 texts"),
+    "a drawing of another kind": ("translate 2026 --model run --attention x.gif", r"ends in \.png.*x\.gif"),
+    "an unknown split": ("evaluate dates --model run --split tset", r"Unknown split; did you mean 'test'"),
+    "an unknown command": ("translte x", r"No such command 'translte'"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "empty.tsv").touch()
+    (folder / "nothing").mkdir()
+    (folder / "pairs.tsv").write_bytes(b"a b\tA B\nb\tB\nc\n\xff\tC\nd\tD\ne\tE\n")
+    return folder
+
+
+@pytest.fixture
+def command(folder, monkeypatch, capsys):
+    """Runs the command in the folder; gives its exit code and what it wrote to standard output and standard error."""
+    monkeypatch.chdir(folder)
+
+    def run(line):
+        monkeypatch.setattr(sys, "argv", ["textkit", *shlex.split(line)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def trained(folder, command):
+    """The command, where a run has been trained on dates for two steps."""
+    if not (folder / "run").exists():
+        code, out, error = command(f"train dates {SMALL} --out run")
+        assert code == 0, error
+        assert json.loads(out)["steps_per_epoch"] == 2
+        assert error.startswith("epoch 1/1")
+    return command
+
+
+def test_dates_from_training_to_a_drawing(folder, trained):
+    assert {"best.keras", "last.keras", "logs", "translator"} == {path.name for path in (folder / "run").iterdir()}
+    code, out, error = trained(f"train dates {SMALL.replace('--epochs 1', '--epochs 2')} --out run --resume")
+    assert code == 0, error
+    assert re.findall(r"epoch \S+", error) == ["epoch 2/2"]
+
+    code, out, error = trained("evaluate dates --model run --limit 11 --method greedy --out metrics.json")
+    assert code == 0, error
+    measured = json.loads(out)
+    assert measured == json.loads((folder / "metrics.json").read_text())
+    assert measured["num_examples"] == 11
+    assert {"exact_match", "aer"} < set(measured)
+
+    code, out, error = trained("translate '21 November 2026' --model run --max-length 9 --attention drawn.png")
+    assert code == 0, error
+    assert out.count("\n") == 1
+    with Image.open(folder / "drawn.png") as image:
+        assert min(image.size) > 100
+
+
+def test_what_the_vocabulary_lacks_is_said_in_one_line(trained):
+    code, out, error = trained("translate '21 ☃ 2026' '1 May 2026' --model run/translator")
+    assert (code, out.count("\n")) == (0, 2)
+    assert error == "textkit: Read as unknown: what the vocabulary lacks of 1 of 2 texts: '21 ☃ 2026'\n"
+
+
+def test_pairs_of_a_file_with_faults_are_skipped_and_counted(command):
+    options = "--model transformer --set num_layers=1 --set hidden_dim=8 --set intermediate_dim=8 --set dropout=0.0"
+    code, out, error = command(f"train pairs.tsv {options} --symbols words --epochs 1 --mixed-precision bfloat16 --out file")
+    assert code == 0, error
+    assert "textkit: Skipped: 2 of 6 lines in pairs.tsv are no pairs: line 3 has no TAB, line 4 is not UTF-8\n" in error
+    assert json.loads(out)["steps_per_epoch"] == 1
+
+
+@pytest.mark.parametrize(("line", "message"), ROWS.values(), ids=ROWS)
+def test_bad_input_is_one_line_and_exit_code_2(folder, trained, line, message):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    code, out, error = trained(line)
+    assert error.startswith("textkit: ")
+    assert error.count("\n") == 1, error
+    assert re.search(message, error)
+    assert (code, out) == (2, "")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example(command, name):
+    code, out, _ = command(f"{name} --help")
+    assert code == 0
+    assert f"textkit {name}" in out.split("Example")[1]
+
+
+def test_help_names_every_command_and_no_other(command):
+    listed = [line.split()[0] for line in command("--help")[1].split("Commands:")[1].splitlines() if line.strip()]
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+def test_presets_lists_every_model(command):
+    listed = [line.split()[0] for line in command("presets")[1].splitlines()]
+    assert listed == [name.removeprefix("g2p_") for name in [*RecurrentSeq2Seq.presets, *TransformerSeq2Seq.presets]]
+    assert {"gru", "gru_additive", "transformer", "transformer_base"} < set(listed)
