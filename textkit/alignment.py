@@ -41,11 +41,12 @@ def matrix(alignment, source, target, title=None):
     source, target = ([_SPACE if label.isspace() else label for label in labels] for labels in (source, target))
     left, top = (_MARGIN + _CHARACTER * max(map(len, labels)) for labels in (target, source))
     width, height = _CELL * len(source), _CELL * len(target)
-    page = left + width + _MARGIN, top + height + 2 * _MARGIN
+    foot = 2 * _MARGIN if title else _MARGIN
+    page = left + width + _MARGIN, top + height + foot
     fonts = _fonts("".join([*source, *target, title or ""]))
     with matplotlib.rc_context({"font.family": fonts, "font.size": 9}):
         figure = Figure(page, dpi=min(_DPI, _MOST_PIXELS / max(page)))
-        axes = figure.add_axes((left / page[0], 2 * _MARGIN / page[1], width / page[0], height / page[1]))
+        axes = figure.add_axes((left / page[0], foot / page[1], width / page[0], height / page[1]))
         axes.imshow(alignment, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
         axes.set_xticks(range(len(source)), source, rotation=90 if max(map(len, source)) > 2 else 0)
         axes.set_yticks(range(len(target)), target)
@@ -68,7 +69,8 @@ def save(path, figure):
         path: str or path-like.
         figure: `matplotlib.figure.Figure`.
     """
-    with write_aside(path) as temporary:
+    with write_aside(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # `matrix` has said so
         figure.savefig(temporary, format="png")
 
 
