@@ -34,8 +34,8 @@ def evaluate(translator, pairs, split="test", *, limit=None, tokenize="13a", pro
         raise ValueError(f"Expected pairs to translate. Received: none in {split} of {pairs.name!r}, {limit=}")
     sources, references = [source for source, _ in examples], [targets for _, targets in examples]
     gold = _gold(split, sources) if pairs.name == "dates" else None
-    found = translator.translate(sources, return_attention=True, progress=progress, **options)
-    answers = [each.text for each in found]
+    found = translator.translate(sources, return_attention=gold is not None, progress=progress, **options)
+    answers = [each.text for each in found] if gold else found
     if pairs.name == "g2p":
         measured = {
             "per": metrics.phoneme_error_rate(answers, references),

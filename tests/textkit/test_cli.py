@@ -114,7 +114,9 @@ def test_what_the_vocabulary_lacks_is_said_in_one_line(trained):
 
 def test_pairs_of_a_file_with_faults_are_skipped_and_counted(command):
     options = "--model transformer --set num_layers=1 --set hidden_dim=8 --set intermediate_dim=8 --set dropout=0.0"
-    code, out, error = command(f"train pairs.tsv {options} --symbols words --epochs 1 --mixed-precision bfloat16 --out file")
+    code, out, error = command(
+        f"train pairs.tsv {options} --symbols words --epochs 1 --strategy mirrored --mixed-precision bfloat16 --out file"
+    )
     assert code == 0, error
     assert "textkit: Skipped: 2 of 6 lines in pairs.tsv are no pairs: line 3 has no TAB, line 4 is not UTF-8\n" in error
     assert json.loads(out)["steps_per_epoch"] == 1

@@ -97,7 +97,7 @@ def test_no_pair_is_longer_than_the_positions(tmp_path):
     vocabularies = pairs.vocabularies()
     model = TransformerSeq2Seq(*(vocabulary.size for vocabulary in vocabularies), **sizes, **positions)
     with pytest.warns(UserWarning, match=r"^Dropped: \d+ of \d+ pairs are longer than 4 and 4 tokens"):
-        run(tmp_path, pairs, vocabularies, model, epochs=1)
+        run(tmp_path, pairs, vocabularies, model, epochs=1, buckets=1, jit_compile=True)
     assert Translator.load(tmp_path).max_length == 5
 
 
@@ -135,8 +135,8 @@ def test_pronunciations_are_measured_by_symbols_and_by_words():
 
     class Fixed(Translator):
         def translate(self, strings, **options):
-            found = super().translate(strings, **options)
-            return [dataclasses.replace(each, text=text) for each, text in zip(found, ["A", "B", "C B"], strict=True)]
+            assert len(super().translate(strings, **options)) == 3
+            return ["A", "B", "C B"]
 
     measured = evaluate(Fixed(recurrent(pairs)[1], *pairs.vocabularies()), pairs, "validation")
     assert measured == {"data": "g2p", "split": "validation", "num_examples": 3, "per": 1 / 4, "wer": 1 / 3}
