@@ -14,18 +14,9 @@ import keras
 
 import vitkit
 from shared_layers.runtime import get_strategy, write_aside
+from vitkit.demo import MODEL
 
 DATA = "bird_focus/64_correlated"
-MODEL = {
-    "pooling": "mean",
-    "use_class_token": False,
-    "image_shape": (96, 96, 3),
-    "patch_size": 8,
-    "num_layers": 4,
-    "num_heads": 4,
-    "hidden_dim": 96,
-    "intermediate_dim": 192,
-}
 TRAINING = {"epochs": 6, "batch_size": 64, "learning_rate": 1e-3, "warmup_epochs": 1.0, "jit_compile": "auto", "cache": True}
 SMOKE = {"epochs": 1, "batch_size": 16, "warmup_epochs": 0.5}
 

@@ -26,18 +26,19 @@ def causal_mask(query_length, key_length=None, start_index=0):
     return ops.greater_equal(query_positions[None, :, None], key_positions[None, None, :])
 
 
-def sliding_window_mask(query_length, key_length, window):
-    """Mask of a band: query i sees the keys j with |i - j| < `window`.
+def sliding_window_mask(query_length, key_length, window, start_index=0):
+    """Mask of a band: a query at position i sees the keys at j with |i - j| < `window`.
 
     Args:
         query_length: int or scalar int tensor, q.
         key_length: int or scalar int tensor, k.
         window: int, half-width of the band in tokens, itself included.
+        start_index: int or scalar int tensor, position of the first query among the keys.
 
     Returns:
         bool tensor (1, q, k).
     """
-    query_positions = ops.arange(query_length, dtype="int32")
+    query_positions = ops.arange(query_length, dtype="int32") + ops.cast(start_index, "int32")
     key_positions = ops.arange(key_length, dtype="int32")
     return ops.less(ops.abs(query_positions[None, :, None] - key_positions[None, None, :]), window)
 

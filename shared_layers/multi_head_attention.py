@@ -112,6 +112,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.dropout = dropout
         self.use_bias = use_bias
         self.output_sizes = (output_shape,) if isinstance(output_shape, int) else output_shape and tuple(output_shape)
+        self.attention_axes = attention_axes
         self.sliding_window = sliding_window
         self.flash_attention = flash_attention
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -224,7 +225,7 @@ class MultiHeadAttention(keras.layers.Layer):
             None if value_mask is None else value_mask[:, None, :],
             None if key_mask is None else key_mask[:, None, :],
             causal_mask(q, k, start_index) if use_causal_mask else None,
-            None if self.sliding_window is None else sliding_window_mask(q, k, self.sliding_window),
+            None if self.sliding_window is None else sliding_window_mask(q, k, self.sliding_window, start_index),
         ]
         mask = combine_masks(*masks)
         if mask is not None:
@@ -271,6 +272,7 @@ class MultiHeadAttention(keras.layers.Layer):
             "dropout": self.dropout,
             "use_bias": self.use_bias,
             "output_shape": self.output_sizes,
+            "attention_axes": self.attention_axes,
             "sliding_window": self.sliding_window,
             "flash_attention": self.flash_attention,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),

@@ -271,6 +271,7 @@ class RotaryEmbedding(keras.layers.Layer):
             low, high = math.floor(low), math.ceil(high)
         low, high = max(low, 0), min(high, width - 1)
         interpolated = np.clip((np.arange(width // 2) - low) / max(high - low, 1e-3), 0, 1)
+        # as KerasHub, whose yarn leaves `denominator_dim` out
         plain = float(self.max_wavelength) ** -(np.arange(0, width, 2) / width)
         return (plain / self.scaling_factor * interpolated + plain * (1 - interpolated)).astype("float32")
 

@@ -14,7 +14,7 @@ with quiet_command():
 
 _HOME = {
     "explain": "vitkit.heatmaps",
-    "export": "vitkit.export",
+    "export": "vitkit.saved_model",
     "evaluate": "vitkit.evaluation",
     "train": "vitkit.training",
 }

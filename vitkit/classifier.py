@@ -163,7 +163,7 @@ class ViTClassifier(Model):
         return super().override(**overrides)
 
     def adapt_weight(self, path, value, shape, model):
-        """Resamples positions; a head for other classes starts anew; the rest is refused."""
+        """Resamples positions; a head of another shape starts anew; the rest is refused."""
         if path.split("/")[0] in ("head", "distillation_head"):
             return None
         if value is not None and path.endswith("position_embeddings"):

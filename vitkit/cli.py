@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from shared_layers.runtime import progress_bar, run_command
+from shared_layers.runtime import progress_bar, run_command, writable
 
 app = typer.Typer(
     help="Vision Transformers that show what they look at.",
@@ -19,21 +19,10 @@ app = typer.Typer(
 )
 
 
-def _writable(path):
-    """Refuses, before any work is done, a path below something that is no folder."""
-    if path is not None:
-        above = next(parent for parent in path.absolute().parents if parent.exists())
-        if not above.is_dir():
-            raise NotADirectoryError(
-                f"Expected a path in a folder. Received: out={str(path)!r}, and {above.name!r} is a file"
-            )
-    return path
-
-
 def _drawable(path):
     if path.suffix.lower() not in (".png", ".npy"):
         raise ValueError(f"Expected a path that ends in .png or .npy. Received: out={str(path)!r}")
-    return _writable(path)
+    return writable(path)
 
 
 Model = Annotated[str, typer.Option(help="A preset's name, hf://owner/repository, a folder or a .keras file.")]
@@ -44,7 +33,7 @@ OnCorrupt = Annotated[
 Method = Annotated[str, typer.Option(help="How heatmaps are found; see vitkit.explain.")]
 Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")]
 Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
-NewFolder = Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=_writable)]
+NewFolder = Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)]
 
 
 @app.command()
@@ -67,7 +56,7 @@ def demo(
 @app.command()
 def train(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of the run.", file_okay=False, callback=_writable)],
+    out: Annotated[Path, typer.Option(help="Folder of the run.", file_okay=False, callback=writable)],
     model: Model = "deit_tiny_patch16_224",
     fresh: Annotated[bool, typer.Option("--fresh", help="Start from new weights, not the model's own.")] = False,
     image_size: Annotated[int | None, typer.Option(help="Pixels, instead of the model's own.", min=1)] = None,
@@ -156,7 +145,7 @@ def evaluate(
     on_corrupt: OnCorrupt = "skip",
     method: Method = "auto",
     limit: Annotated[int | None, typer.Option(help="At most so many pictures.", min=1)] = None,
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.", dir_okay=False, callback=_writable)] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.", dir_okay=False, callback=writable)] = None,
     seed: Seed = 0,
 ):
     """Measure accuracy and where the model looks, beside maps that do not know the picture.
@@ -237,7 +226,7 @@ def export(model: Model, out: NewFolder, method: Method = "auto"):
     Example: vitkit export --model runs/demo/model.keras --out saved_model
     """
     from vitkit.classifier import ViTClassifier
-    from vitkit.export import export as write
+    from vitkit.saved_model import export as write
 
     classifier = ViTClassifier.from_preset(model)
     with progress_bar("exporting"):
@@ -247,7 +236,7 @@ def export(model: Model, out: NewFolder, method: Method = "auto"):
 @app.command()
 def convert(
     source: Annotated[str, typer.Argument(help="hf://owner/repository, a folder or a file.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write.", file_okay=False, callback=_writable)],
+    out: Annotated[Path, typer.Argument(help="Folder to write.", file_okay=False, callback=writable)],
     backbone: Annotated[bool, typer.Option("--backbone", help="Leave the head out.")] = False,
 ):
     """Turn another library's checkpoint into a folder for from_preset.
@@ -261,14 +250,15 @@ def convert(
 
 @app.command()
 def presets():
-    """List the presets by name, with where their weights lie.
+    """List the presets by name, with where their weights lie: those of a classifier, and those of a backbone alone.
 
     Example: vitkit presets
     """
-    from vitkit import ViTBackbone
+    from vitkit import ViTBackbone, ViTClassifier
 
     for name, preset in ViTBackbone.presets.items():
-        typer.echo(f"{name:<40} {preset.get('hf', '')}".rstrip())
+        classifier = ViTClassifier.presets.get(name, {}).get("hf", "-")
+        typer.echo(f"{name:<36} {classifier:<56} {preset.get('hf', '-')}")
 
 
 def main():

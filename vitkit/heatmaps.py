@@ -9,12 +9,11 @@ import functools
 import inspect
 import weakref
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from shared_layers import relevance
-from shared_layers.runtime import unknown_name
+from shared_layers.runtime import require_tensorflow, unknown_name
 from vitkit.evidence import CLASS_AGNOSTIC, METHODS, backbone_of, has_head
 from vitkit.preprocessing import prepare, to_picture
 
@@ -78,9 +77,7 @@ def explain(model, images, method="auto", target=None, batch_size=16, **options)
         ValueError: If the method, an option or a class does not exist, if the method needs a head that the
             model does not have, or if `images` is neither of the two forms.
     """
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise ValueError(f"explain needs the backend 'tensorflow'. Received: backend={backend!r}")
+    require_tensorflow("explain")
     method, options = _resolve_method(model, method, options)
     images = _as_batch(images)
     targets = _as_targets(model, target, len(images))

@@ -7,7 +7,7 @@ import time
 import keras
 import rich.console
 
-from shared_layers.runtime import Progress, SafeCheckpoint, StopOnNaN, WarmupCosine
+from shared_layers.runtime import Progress, SafeCheckpoint, StopOnNaN, WarmupCosine, check_ranges
 from vitkit.datasets import pipeline
 
 # What numbers may be, and a test of it that NaN fails.
@@ -83,7 +83,8 @@ def train(
             checkpoint of another model; in training, a loss that is no longer finite.
         OSError: the folder cannot be made.
     """
-    _check_ranges(
+    check_ranges(
+        _RANGES,
         epochs=epochs,
         learning_rate=learning_rate,
         warmup_epochs=warmup_epochs,
@@ -98,6 +99,12 @@ def train(
             raise ValueError(
                 f"Expected data of the model's {model.num_classes} classes. "
                 f"Received: {source.name!r} of {len(source.class_names)} classes"
+            )
+        if model.class_names and list(source.class_names) != model.class_names:
+            first = next(pair for pair in zip(model.class_names, source.class_names, strict=True) if pair[0] != pair[1])
+            raise ValueError(
+                f"Expected data of the model's classes in the same order, such as {first[0]!r}. "
+                f"Received: {source.name!r} with {first[1]!r} in its place"
             )
     if not 1 <= batch_size <= train_source.num_examples:
         raise ValueError(
@@ -182,20 +189,13 @@ def make_optimizer(
         weight_decay=weight_decay,
         global_clipnorm=clip_norm,
         use_ema=ema_momentum is not None,
-        ema_momentum=ema_momentum or 0.99,
+        ema_momentum=0.99 if ema_momentum is None else ema_momentum,
         gradient_accumulation_steps=None if gradient_accumulation_steps == 1 else gradient_accumulation_steps,
     )
     # By variable, since a pattern would be sought in the whole path, and "token" found in patch_tokens/projection/kernel.
     still = [variable for variable in variables if any(part in variable.name for part in _NO_DECAY)]
     optimizer.exclude_from_weight_decay(var_list=still)
     return optimizer
-
-
-def _check_ranges(**numbers):
-    for name, value in numbers.items():
-        expected, holds = _RANGES[name]
-        if not holds(value):
-            raise ValueError(f"Expected a number {expected}. Received: {name}={value}")
 
 
 def _one_hot(num_classes):

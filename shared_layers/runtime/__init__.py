@@ -1,5 +1,6 @@
 """What a run of either kit needs: the model base, strategies, presets, schedules, callbacks and export."""
 
+from shared_layers.runtime.backends import require_tensorflow
 from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN
 from shared_layers.runtime.command import progress_bar, run_command, writable
 from shared_layers.runtime.export import export_saved_model
@@ -23,6 +24,7 @@ __all__ = [
     "is_chief",
     "progress_bar",
     "refuse_to_replace_others",
+    "require_tensorflow",
     "run_command",
     "shard_by_row",
     "unknown_name",

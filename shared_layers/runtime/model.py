@@ -11,7 +11,7 @@ else:
 
 
 class Model(Presets, BackendModel):
-    """A `keras.Model` that is made from presets and trains under every `tf.distribute` strategy.
+    """A `keras.Model` that is made from presets and trains on one device, mirrored, or on several workers.
 
     `fit`, `evaluate` and `predict` take what Keras's take. Build and compile the model under the strategy's
     scope; several replicas or workers then reach the weights that one process reaches with the same global

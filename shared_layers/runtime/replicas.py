@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 class ReplicatedModel(keras.Model):
-    """A `keras.Model` whose `fit`, `evaluate` and `predict` work under every `tf.distribute` strategy.
+    """A `keras.Model` whose `fit`, `evaluate` and `predict` work on several replicas and workers.
 
     Reference: keras-team/keras#20585 (several workers), #18666 and #21366 (XLA around collectives).
     """

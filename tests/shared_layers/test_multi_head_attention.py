@@ -119,6 +119,16 @@ def test_cache_equals_kerashub(backend_cache):
         assert_close(ops.concatenate(outputs, axis=1), ours(QUERY, QUERY, use_causal_mask=True))
 
 
+def test_a_window_moves_with_the_cache():
+    layer = MultiHeadAttention(HEADS, 5, sliding_window=3)
+    whole, cache, outputs = layer(QUERY, QUERY, use_causal_mask=True), ops.zeros((BATCH, 2, QUERIES, HEADS, 5)), []
+    for index in range(QUERIES):
+        token = QUERY[:, index : index + 1]
+        output, cache = layer(token, token, use_causal_mask=True, cache=cache, cache_update_index=index)
+        outputs.append(output)
+    assert_close(ops.concatenate(outputs, axis=1), whole)
+
+
 @pytest.mark.parametrize("dtype", ["float32", *HALVES])
 @pytest.mark.parametrize("options", [{}, {"return_attention_scores": True}, {"training": True}], ids=str)
 def test_a_query_that_may_attend_to_nothing_gets_zeros(dtype, options):

@@ -132,6 +132,9 @@ def test_evaluate_takes_the_size_and_the_number_asked_for(folder):
 def test_presets_lists_every_name():
     listed = [line.split()[0] for line in run("presets").splitlines()]
     assert listed == list(ViTBackbone.presets)
+    rows = {line.split()[0]: line.split()[1:] for line in run("presets").splitlines()}
+    assert rows["dinov2_small_patch14_518"] == ["facebook/dinov2-small-imagenet1k-1-layer", "facebook/dinov2-small"]
+    assert rows["dino_small_patch16_224"] == ["-", "facebook/dino-vits16"]
     assert "vit_base_patch16_224" in listed
 
 

@@ -122,6 +122,11 @@ def test_only_kernels_decay():
     assert decayed == {path: path.endswith("kernel") for path in decayed}
 
 
+def test_an_average_may_forget_at_once():
+    assert make_optimizer([], 0.1, weight_decay=0.0, ema_momentum=0).ema_momentum == 0
+    assert not make_optimizer([], 0.1, weight_decay=0.0).use_ema
+
+
 def test_a_lost_loss_stops_with_the_step(tmp_path):
     model = classifier()
     model.head.kernel.assign(model.head.kernel * np.nan)
@@ -159,6 +164,11 @@ def test_refuses_numbers_out_of_range(tmp_path, name, value):
     with pytest.raises(ValueError, match=rf"^Expected a number .*\. Received: {name}={value}$"):
         run(tmp_path / "run", **{name: value})
     assert not any(tmp_path.iterdir())
+
+
+def test_refuses_classes_in_another_order(tmp_path):
+    with pytest.raises(ValueError, match=r"same order, such as 'g'\. Received: 'colours' with 'r' in its place"):
+        run(tmp_path / "run", classifier(class_names=["g", "r", "b"]))
 
 
 def test_the_warm_up_leaves_half_of_a_short_run(tmp_path):

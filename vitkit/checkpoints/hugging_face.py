@@ -1,6 +1,6 @@
 """Hugging Face folders: `config.json`, `preprocessor_config.json` and safetensors of ViT, DeiT, DINO and DINOv2.
 
-`layout` says which tensor becomes which weight; whatever it does not name, and nothing else, is refused.
+`layout` says which tensor becomes which weight; whatever neither it nor `_IGNORED` names is refused.
 """
 
 import json

@@ -5,7 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from shared_layers.runtime import unknown_name
+from shared_layers.runtime import shard_by_row, unknown_name
 from vitkit.preprocessing import normalize, resample, to_image_shape
 
 _AUGMENTATIONS = ("crop", "flip")
@@ -150,9 +150,7 @@ def pipeline(
         lambda images, labels: (normalize(tf.cast(images, tf.float32), mean, std), labels),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return made.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return shard_by_row(made).prefetch(tf.data.AUTOTUNE)
 
 
 def resized(dataset, image_size):

@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+import vitkit
 from tests.vitkit.test_evidence import CLASSES, HEADS, SIZES, with_random_weights
 from vitkit.backbone import ViTBackbone
 from vitkit.classifier import ViTClassifier
-from vitkit.export import export
 from vitkit.heatmaps import explain
 from vitkit.preprocessing import prepare, read_image
+from vitkit.saved_model import export
 
 NAMES = [f"bird {number}" for number in range(CLASSES)]
 
@@ -81,6 +82,13 @@ def test_serves_what_explain_says(tmp_path, head):
         heatmap = explain(model, images, target=target).heatmap
         assert heatmap.max() == 1.0
         np.testing.assert_allclose(answers[f"{call}/heatmap"], heatmap, atol=1e-5)
+
+
+def test_the_package_exports_again_and_again(tmp_path):
+    model = ViTClassifier(CLASSES, **SIZES)
+    for name in ("once", "twice"):
+        vitkit.export(model, tmp_path / name)
+        assert (tmp_path / name / "saved_model.pb").is_file()
 
 
 def test_refuses_a_backbone(tmp_path):
