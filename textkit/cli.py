@@ -37,6 +37,7 @@ Reverse = Annotated[bool, typer.Option("--reverse", help="From the target to the
 Method = Annotated[str, typer.Option(help="beam, greedy or sample.")]
 BeamWidth = Annotated[int, typer.Option(help="Answers that the beam follows.", min=1)]
 MaxLength = Annotated[int | None, typer.Option(help="Most tokens of an answer; as learned by default.", min=1)]
+Reading = Annotated[str, typer.Option(help="Whose attention is a token's: same_step chose it, shifted reads it.")]
 TooLong = Annotated[str, typer.Option(help="Texts beyond the model's positions: truncate or refuse.")]
 Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
 
@@ -146,6 +147,7 @@ def evaluate(
     method: Method = "beam",
     beam_width: BeamWidth = 4,
     max_length: MaxLength = None,
+    reading: Reading = "same_step",
     too_long: TooLong = "truncate",
     tokenize: Annotated[str, typer.Option(help="How BLEU splits words: 13a, zh, intl, char or none.")] = "13a",
     out: Annotated[Path | None, typer.Option(help="JSON file to write.", dir_okay=False, callback=writable)] = None,
@@ -161,7 +163,8 @@ def evaluate(
 
     translator = Translator.load(model)
     pairs = _load(data, limit, on_corrupt, reverse)
-    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "too_long": too_long, "seed": seed}
+    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
+    options |= {"reading": reading, "too_long": too_long}
     with progress_bar("translating") as progress:
         metrics = measure(translator, pairs, split, tokenize=tokenize, progress=progress, **options)
     written = json.dumps(metrics, indent=2)
@@ -181,6 +184,7 @@ def translate(
     method: Method = "beam",
     beam_width: BeamWidth = 4,
     max_length: MaxLength = None,
+    reading: Reading = "same_step",
     too_long: TooLong = "truncate",
     seed: Seed = 0,
 ):
@@ -193,7 +197,8 @@ def translate(
 
     if attention and len(texts) > 1:
         raise ValueError(f"Expected one text to draw the attention of. Received: {len(texts)} texts")
-    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "too_long": too_long, "seed": seed}
+    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
+    options |= {"reading": reading, "too_long": too_long}
     found = Translator.load(model).translate(texts, return_attention=True, **options)
     if attention:
         [drawn] = found

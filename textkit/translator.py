@@ -15,6 +15,7 @@ from textkit.vocabulary import END, PAD, UNKNOWN, Vocabulary
 _MODEL, _TEXTS = "model.keras", "vocabularies.json"
 _INSIDE_A_RUN = "translator"
 _TOO_LONG = ("truncate", "refuse")
+_READINGS = ("same_step", "shifted")
 _WIDTH_STEP = 8  # sources are padded to multiples of it: few shapes, each of which is compiled
 _NAMED = 5
 
@@ -28,8 +29,8 @@ class Translation:
         text: str, the answer.
         source_tokens: list of s str.
         tokens: list of t str, without the end.
-        alignment: float32 (t, s), row i is what the model attended to as it chose token i. All zero for a model without
-            attention.
+        alignment: float32 (t, s), row i is what the model attended to as it chose token i, or read it (see
+            `Translator.translate`). All zero for a model without attention.
         score: float, the log-probability of the answer.
         words: list of w str, the words of the source.
         word_of_token: list of s int, the index of each source token's word, -1 for none.
@@ -85,6 +86,7 @@ class Translator:
         beam_width=4,
         return_attention=False,
         *,
+        reading="same_step",
         length_penalty=0.6,
         temperature=1.0,
         top_k=None,
@@ -104,6 +106,8 @@ class Translator:
             method: "beam", "greedy" or "sample".
             beam_width: int, see `textkit.decoding.decode`, as the next four.
             return_attention: bool.
+            reading: which step's attention is that of a token: "same_step", the one that chose it; or "shifted", the next
+                one, that reads it, as suits Transformers (a token after which nothing was written then has zeros).
             length_penalty: float.
             temperature: float.
             top_k: int or `None`.
@@ -121,7 +125,12 @@ class Translator:
         Raises:
             ValueError: no list, a string without anything in it, one that is too long and to be refused, or an option out of
                 its range.
+
+        Reference:
+            Chen et al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation", section 3 ("shifted").
         """
+        if reading not in _READINGS:
+            raise unknown_name("reading", reading, _READINGS)
         if too_long not in _TOO_LONG:
             raise unknown_name("too_long", too_long, _TOO_LONG)
         if batch_size < 1:
@@ -145,6 +154,8 @@ class Translator:
             texts = self.target_vocabulary.decode(written["ids"][: len(rows)])
             for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
                 answer = {name: values[place] for name, values in written.items()}
+                if reading == "shifted":
+                    answer["alignment"] = np.pad(answer["alignment"][1:], ((0, 1), (0, 0)))
                 found[row] = self._translation(strings[row], ids[row], text, answer) if return_attention else text
             if progress is not None:
                 progress(start + len(rows), len(order))

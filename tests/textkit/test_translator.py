@@ -61,6 +61,18 @@ def test_words_of_the_source_gather_the_alignment_of_their_letters(translator):
     assert_close(each.word_alignment, expected)
 
 
+def test_shifted_the_attention_of_a_token_is_that_of_the_step_after_it(translator):
+    texts, ended = [*TEXTS, *LETTERS.strip()], set()
+    readings = (translator.translate(texts, return_attention=True, reading=each) for each in ("same_step", "shifted"))
+    for same, shifted in zip(*readings, strict=True):
+        assert same.tokens == shifted.tokens
+        assert_close(shifted.alignment[:-1], same.alignment[1:])
+        if same.tokens:  # the step after the last token wrote the end, or there was none
+            ended.add(len(same.tokens) < 7)
+            assert_close(shifted.alignment[-1].sum(), np.float32(len(same.tokens) < 7))
+    assert ended == {True, False}
+
+
 def test_a_beam_is_no_worse_and_sampling_follows_the_seed(translator):
     greedy, beam = (translator.translate(TEXTS, method, return_attention=True) for method in ("greedy", "beam"))
     wide = translator.translate(TEXTS, beam_width=19, length_penalty=0.0, return_attention=True)
@@ -130,6 +142,7 @@ def test_long_texts_are_cut_or_refused():
         (["a"], {"method": "bean"}, r"Unknown method; did you mean 'beam'"),
         (["a"], {"max_length": 0}, r"max_length must be at least 1"),
         (["a"], {"batch_size": 0}, r"at least 1. Received: batch_size=0"),
+        (["a"], {"reading": "shift"}, r"Unknown reading; did you mean 'shifted'"),
         (["a"], {"too_long": "cut"}, r"Unknown too_long; expected one of 'refuse', 'truncate'"),
     ],
 )
