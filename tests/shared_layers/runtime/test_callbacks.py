@@ -166,7 +166,12 @@ def fill_disk():
 
 
 def press_control_c():
-    signal.raise_signal(signal.SIGINT)
+    # a shell starts what it puts in the background with the signal ignored
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @pytest.mark.parametrize("name", ["best.keras", "last.keras"])
