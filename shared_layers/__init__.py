@@ -4,34 +4,37 @@ Axis letters in docstrings and shape comments: b batch, n tokens, q / k query an
 width of one head's keys and values, l layers, c classes, H / W picture height and width.
 """
 
-from shared_layers.attention import Attention
-from shared_layers.drop_path import DropPath
-from shared_layers.feed_forward import MLP, SwiGLU
-from shared_layers.layer_scale import LayerScale
-from shared_layers.linear import Linear
-from shared_layers.masking import causal_mask, combine_masks, padding_and_attention_mask, sliding_window_mask
-from shared_layers.multi_head_attention import MultiHeadAttention
-from shared_layers.positional import (
-    PositionEmbedding,
-    RotaryEmbedding,
-    SinePositionEncoding,
-    SinePositionEncoding2D,
-    resample_grid,
-    resample_positions,
-)
-from shared_layers.scores import (
-    additive,
-    concat,
-    dot,
-    general,
-    hard_sample,
-    hard_topk,
-    reinforce,
-    scaled_dot,
-    soft,
-)
-from shared_layers.transformer_decoder import TransformerDecoder
-from shared_layers.transformer_encoder import TransformerEncoder
+from shared_layers.startup import quiet_command
+
+with quiet_command():
+    from shared_layers.attention import Attention
+    from shared_layers.drop_path import DropPath
+    from shared_layers.feed_forward import MLP, SwiGLU
+    from shared_layers.layer_scale import LayerScale
+    from shared_layers.linear import Linear
+    from shared_layers.masking import causal_mask, combine_masks, padding_and_attention_mask, sliding_window_mask
+    from shared_layers.multi_head_attention import MultiHeadAttention
+    from shared_layers.positional import (
+        PositionEmbedding,
+        RotaryEmbedding,
+        SinePositionEncoding,
+        SinePositionEncoding2D,
+        resample_grid,
+        resample_positions,
+    )
+    from shared_layers.scores import (
+        additive,
+        concat,
+        dot,
+        general,
+        hard_sample,
+        hard_topk,
+        reinforce,
+        scaled_dot,
+        soft,
+    )
+    from shared_layers.transformer_decoder import TransformerDecoder
+    from shared_layers.transformer_encoder import TransformerEncoder
 
 __all__ = [
     "MLP",

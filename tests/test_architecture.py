@@ -87,7 +87,7 @@ def test_a_wrong_import_is_seen(path, source):
     assert list(complaints(pathlib.Path(path), source))
 
 
-@pytest.mark.parametrize("package", ["shared_layers", "vitkit"])
+@pytest.mark.parametrize("package", ["shared_layers", "textkit", "vitkit"])
 def test_importing_a_package_loads_nothing_heavy(package):
     heavy = ("keras_nlp", "keras_hub", "tensorflow_datasets", "torch", "jinja2", "transformers")  # Keras loads matplotlib
     program = f"import sys, {package}; print(*[name for name in {heavy!r} if name in sys.modules])"

@@ -5,6 +5,7 @@ The names load on first use, so that `import textkit` stays light: neither tenso
 
 import importlib
 
+import shared_layers  # noqa: F401 -- first: it keeps TensorFlow's log out of the commands' terminals
 from textkit.recurrent import RecurrentSeq2Seq
 from textkit.transformer import TransformerSeq2Seq
 

@@ -5,12 +5,10 @@ The names load on first use, so that `import vitkit` stays light: neither tensor
 
 import importlib
 
-from vitkit.startup import quiet_command
-
-with quiet_command():
-    from vitkit.backbone import ViTBackbone
-    from vitkit.classifier import ViTClassifier
-    from vitkit.datasets.registration import register_builders
+import shared_layers  # noqa: F401 -- first: it keeps TensorFlow's log out of the commands' terminals
+from vitkit.backbone import ViTBackbone
+from vitkit.classifier import ViTClassifier
+from vitkit.datasets.registration import register_builders
 
 _HOME = {
     "explain": "vitkit.heatmaps",

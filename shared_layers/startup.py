@@ -5,15 +5,17 @@ import os
 import pathlib
 import sys
 
+_COMMANDS = ("vitkit", "textkit")
+
 
 @contextlib.contextmanager
 def quiet_command():
-    """Keeps TensorFlow's log out of the terminal of the command `vitkit`; import TensorFlow inside.
+    """Keeps TensorFlow's log out of the terminal of the commands `vitkit` and `textkit`; import TensorFlow inside.
 
     In any other process nothing changes, nor where `TF_CPP_MIN_LOG_LEVEL` asks for the log. That variable alone does not
     do: TensorFlow 2.21 writes lines of level 0 as its libraries are loaded, before it is read.
     """
-    is_command = [pathlib.Path(program).stem for program in sys.argv[:1]] == ["vitkit"]
+    is_command = any(pathlib.Path(program).stem in _COMMANDS for program in sys.argv[:1])
     if not is_command or int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 2:
         yield
         return
