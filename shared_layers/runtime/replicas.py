@@ -27,6 +27,10 @@ class ReplicatedModel(keras.Model):
 
     def make_train_function(self, force=False):
         """Makes the function of one training step, around an optimizer that replicas can share."""
+        if self.optimizer is not None and self.built and not self.optimizer.built:
+            # Made inside the step, the optimizer's variables would have TensorFlow trace it twice.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         if self._num_replicas > 1:
             _sum_gradients_first(self.optimizer)
         return super().make_train_function(force)
