@@ -3,6 +3,7 @@
 from shared_layers.runtime.backends import require_tensorflow
 from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN
 from shared_layers.runtime.command import progress_bar, run_command, writable
+from shared_layers.runtime.datasets import dataset_builder
 from shared_layers.runtime.export import export_saved_model
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 from shared_layers.runtime.model import Model
@@ -19,6 +20,7 @@ __all__ = [
     "StopOnNaN",
     "WarmupCosine",
     "check_ranges",
+    "dataset_builder",
     "export_saved_model",
     "get_strategy",
     "is_chief",

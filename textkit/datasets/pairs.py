@@ -7,7 +7,7 @@ import re
 import warnings
 from pathlib import Path
 
-from shared_layers.runtime import unknown_name
+from shared_layers.runtime import dataset_builder, unknown_name
 from textkit.vocabulary import Vocabulary
 
 SPLITS = ("train", "validation", "test")
@@ -124,7 +124,7 @@ def tensorflow_pairs(name, limit=None, reverse=False, data_dir=None):
 
     if limit is not None and limit < 1:
         raise ValueError(f"Expected a limit of at least 1, or None. Received: {limit=}")
-    builder = _builder(tfds, name, data_dir)
+    builder = dataset_builder(name, data_dir)
     features = dict(builder.info.features.items())
     keys = builder.info.supervised_keys or ()
     if len(keys) != 2 or not all(isinstance(features.get(key), tfds.features.Text) for key in keys):
@@ -229,14 +229,3 @@ def _read(file, on_corrupt):
     if not rows:
         raise ValueError(f"Expected lines 'source TAB target'. Received: none in {file}")
     return grouped(rows)
-
-
-def _builder(tfds, name, data_dir):
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except (ValueError, AssertionError) as error:
-        known = tfds.list_builders(with_community_datasets=False)
-        base = re.split("[/:]", name)[0]
-        if base in known:
-            known = [base, *(f"{base}/{config}" for config in tfds.builder_cls(base).builder_configs)]
-        raise unknown_name("dataset", name, known) from error

@@ -2,13 +2,12 @@
 
 import dataclasses
 import os
-import re
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from shared_layers.runtime import unknown_name
+from shared_layers.runtime import dataset_builder, unknown_name
 from vitkit.datasets.folder import picture_folder
 from vitkit.datasets.pipeline import resized
 
@@ -75,7 +74,7 @@ def load(name_or_folder, split="train", image_size=None, data_dir=None, on_corru
 def _tensorflow_dataset(name, split, data_dir):
     import tensorflow_datasets as tfds
 
-    builder = _builder(tfds, name, data_dir)
+    builder = dataset_builder(name, data_dir)
     features = dict(builder.info.features.items())
     image, label = features.get("image"), features.get("label")
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
@@ -110,14 +109,3 @@ def _tensorflow_dataset(name, split, data_dir):
         return result
 
     return dataset.map(standard, num_parallel_calls=tf.data.AUTOTUNE), label.names
-
-
-def _builder(tfds, name, data_dir):
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except (ValueError, AssertionError) as error:
-        known = tfds.list_builders(with_community_datasets=False)
-        base = re.split("[/:]", name)[0]
-        if base in known:
-            known = [base, *(f"{base}/{config}" for config in tfds.builder_cls(base).builder_configs)]
-        raise unknown_name("dataset", name, known) from error
