@@ -20,10 +20,15 @@ app = typer.Typer(
 )
 
 
-def _drawable(path):
-    if path is not None and path.suffix.lower() != ".png":
-        raise ValueError(f"Expected a path that ends in .png. Received: attention={str(path)!r}")
-    return writable(path)
+def _ending(suffix):
+    """What checks a path to write: how it ends, and that it can be."""
+
+    def check(path):
+        if path is not None and path.suffix.lower() != suffix:
+            raise ValueError(f"Expected a path that ends in {suffix}. Received: path={str(path)!r}")
+        return writable(path)
+
+    return check
 
 
 Data = Annotated[
@@ -36,10 +41,40 @@ OnCorrupt = Annotated[str, typer.Option(help="Lines of a file that are no pairs:
 Reverse = Annotated[bool, typer.Option("--reverse", help="From the target to the source, of tfds.")]
 Method = Annotated[str, typer.Option(help="beam, greedy or sample.")]
 BeamWidth = Annotated[int, typer.Option(help="Answers that the beam follows.", min=1)]
+LengthPenalty = Annotated[float, typer.Option(help="Of a beam: 0 ranks by probability alone, which favours short answers.")]
 MaxLength = Annotated[int | None, typer.Option(help="Most tokens of an answer; as learned by default.", min=1)]
 Reading = Annotated[str, typer.Option(help="Whose attention is a token's: same_step chose it, shifted reads it.")]
+Picture = Annotated[
+    Path | None,
+    typer.Option("--attention", help="PNG of what each token attended to.", dir_okay=False, callback=_ending(".png")),
+]
+Page = Annotated[
+    Path | None,
+    typer.Option("--html", help="The same as a page to explore.", dir_okay=False, callback=_ending(".html")),
+]
 TooLong = Annotated[str, typer.Option(help="Texts beyond the model's positions: truncate or refuse.")]
+Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")]
 Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
+
+
+@app.command()
+def demo(
+    words: Annotated[list[str] | None, typer.Argument(help="English words to pronounce.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)] = Path(
+        "runs/textkit_demo"
+    ),
+    epochs: Annotated[int, typer.Option(min=1)] = 4,
+    strategy: Strategy = "none",
+    smoke: Annotated[bool, typer.Option("--smoke", help="Few words, one epoch: does it run?")] = False,
+    seed: Seed = 0,
+):
+    """Learn to pronounce with attention and without, measure both, draw what was attended to.
+
+    Example: textkit demo whistle psychology
+    """
+    from textkit.demo import WORDS, run_demo, summary
+
+    typer.echo(summary(run_demo(words or WORDS, out, epochs, strategy, smoke, seed, report=typer.echo), out))
 
 
 @app.command()
@@ -64,8 +99,10 @@ def train(
     learning_rate: float = 1e-3,
     schedule: Annotated[str, typer.Option(help="cosine or inverse_sqrt, after the warm-up.")] = "cosine",
     warmup_steps: Annotated[int, typer.Option(help="How long the rate rises.", min=1)] = 400,
+    weight_decay: Annotated[float, typer.Option(help="Of kernels alone.")] = 0.0,
     label_smoothing: float = 0.1,
     clip_norm: float = 1.0,
+    ema_momentum: Annotated[float | None, typer.Option(help="Average the weights, such as 0.999.")] = None,
     scheduled_sampling: Annotated[
         float, typer.Option(help="How often a recurrent model reads its own tokens in the last epoch.", min=0.0, max=1.0)
     ] = 0.0,
@@ -74,7 +111,7 @@ def train(
     too_long: Annotated[str, typer.Option(help="Longer pairs: drop, truncate or refuse.")] = "drop",
     mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
     xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
-    strategy: Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")] = "none",
+    strategy: Strategy = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
     seed: Seed = 0,
 ):
@@ -122,8 +159,10 @@ def train(
         learning_rate=learning_rate,
         schedule=schedule,
         warmup_steps=warmup_steps,
+        weight_decay=weight_decay,
         label_smoothing=label_smoothing,
         clip_norm=clip_norm,
+        ema_momentum=ema_momentum,
         scheduled_sampling=scheduled_sampling,
         max_source_length=max_source_length,
         max_target_length=max_target_length,
@@ -146,6 +185,7 @@ def evaluate(
     reverse: Reverse = False,
     method: Method = "beam",
     beam_width: BeamWidth = 4,
+    length_penalty: LengthPenalty = 0.6,
     max_length: MaxLength = None,
     reading: Reading = "same_step",
     too_long: TooLong = "truncate",
@@ -164,7 +204,7 @@ def evaluate(
     translator = Translator.load(model)
     pairs = _load(data, limit, on_corrupt, reverse)
     options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
-    options |= {"reading": reading, "too_long": too_long}
+    options |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
     with progress_bar("translating") as progress:
         metrics = measure(translator, pairs, split, tokenize=tokenize, progress=progress, **options)
     written = json.dumps(metrics, indent=2)
@@ -178,35 +218,83 @@ def evaluate(
 def translate(
     texts: Annotated[list[str], typer.Argument(help="What to translate.")],
     model: Folder,
-    attention: Annotated[
-        Path | None, typer.Option(help="PNG of what each token attended to.", dir_okay=False, callback=_drawable)
+    attention: Picture = None,
+    html: Page = None,
+    num_best: Annotated[
+        int | None, typer.Option(help="Answers of a beam to each text, with a TAB and the log-probability.", min=1)
     ] = None,
     method: Method = "beam",
     beam_width: BeamWidth = 4,
+    length_penalty: LengthPenalty = 0.6,
     max_length: MaxLength = None,
     reading: Reading = "same_step",
     too_long: TooLong = "truncate",
     seed: Seed = 0,
 ):
-    """Translate texts, and draw what was attended to.
+    """Translate texts: an answer a line, and drawings of what was attended to.
 
-    Example: textkit translate "21 November 2026" --model runs/dates --attention alignment.png
+    Examples:
+
+    textkit translate "21 November 2026" --model runs/dates --attention alignment.png --html alignment.html
+
+    textkit translate read lead --model runs/g2p --num-best 3
     """
+    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
+    options |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
+    answers = _translated(texts, model, attention, html, num_best, **options)
+    if num_best is None:
+        typer.echo("\n".join(each.text for each in answers))
+    else:  # an empty line between the answers to one text and those to the next
+        lines = ["".join(f"{each.text}\t{each.score:.4f}\n" for each in best) for best in answers]
+        typer.echo("\n".join(lines), nl=False)
+
+
+@app.command()
+def explain(
+    texts: Annotated[list[str], typer.Argument(help="What to translate.")],
+    model: Folder,
+    most: Annotated[int, typer.Option(help="Source tokens listed of each.", min=1)] = 3,
+    attention: Picture = None,
+    html: Page = None,
+    reading: Reading = "same_step",
+):
+    """Show, for the answers that translate gives by default, what each of their tokens attended to most.
+
+    Example: textkit explain "21 November 2026" --model runs/dates --html alignment.html
+    """
+    from rich import console
+
     from textkit import alignment
+
+    found = _translated(texts, model, attention, html, reading=reading)
+    _check_attention(found, model)
+    terminal = console.Console()
+    for each in found:
+        typer.echo(f"{each.source} → {each.text}")
+        terminal.print(alignment.table(each, most))
+
+
+@app.command()
+def export(
+    model: Folder,
+    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)],
+    method: Method = "beam",
+    beam_width: BeamWidth = 4,
+    length_penalty: LengthPenalty = 0.6,
+    max_length: MaxLength = None,
+    reading: Reading = "same_step",
+):
+    """Write a SavedModel that answers texts, with tokens and alignments.
+
+    Example: textkit export --model runs/dates --out saved_model
+    """
+    from textkit.saved_model import export as write
     from textkit.translator import Translator
 
-    if attention and len(texts) > 1:
-        raise ValueError(f"Expected one text to draw the attention of. Received: {len(texts)} texts")
-    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
-    options |= {"reading": reading, "too_long": too_long}
-    found = Translator.load(model).translate(texts, return_attention=True, **options)
-    if attention:
-        [drawn] = found
-        if not drawn.alignment.any():
-            raise ValueError(f"Expected an answer of a model with attention. Received: model={str(model)!r}, {drawn.text!r}")
-        alignment.save(attention, alignment.matrix(drawn.alignment, drawn.source_tokens, drawn.tokens))
-    for each in found:
-        typer.echo(each.text)
+    translator = Translator.load(model)
+    options = {"length_penalty": length_penalty, "max_length": max_length, "reading": reading}
+    with progress_bar("exporting"):
+        write(translator, out, method, beam_width, **options)
 
 
 @app.command()
@@ -258,6 +346,29 @@ def _check_sizes(model_class, config):
     options = set(inspect.signature(model_class).parameters) - {"kwargs"}
     for key in config.keys() - options - {"dtype"}:
         raise unknown_name("size", key, options)
+
+
+def _check_attention(found, model):
+    if not any(each.alignment.any() for each in found):
+        answers = [each.text for each in found]
+        raise ValueError(f"Expected answers of a model with attention. Received: model={str(model)!r}, {answers}")
+
+
+def _translated(texts, model, attention, html, num_best=None, **options):
+    """Translates, and draws what the best answers attended to."""
+    from textkit import alignment
+    from textkit.translator import Translator
+
+    answers = Translator.load(model).translate(texts, return_attention=True, num_best=num_best, **options)
+    found = answers if num_best is None else [best[0] for best in answers]
+    if attention or html:
+        _check_attention(found, model)
+    if attention:
+        panels = [(each.alignment, each.source_tokens, each.tokens, each.text) for each in found]
+        alignment.save(attention, alignment.grid(panels))
+    if html:
+        alignment.save(html, alignment.page(found))
+    return answers
 
 
 def _load(data, limit, on_corrupt, reverse):

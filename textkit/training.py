@@ -1,6 +1,5 @@
 """Training of a sequence-to-sequence model: one call from pairs of texts to a translator; TensorFlow only."""
 
-import math
 import pathlib
 import time
 
@@ -8,6 +7,7 @@ import keras
 import rich.console
 
 from shared_layers.runtime import (
+    TRAINING_RANGES,
     InverseSquareRoot,
     Progress,
     SafeCheckpoint,
@@ -15,6 +15,7 @@ from shared_layers.runtime import (
     WarmupCosine,
     check_ranges,
     is_chief,
+    make_optimizer,
     unknown_name,
 )
 from textkit.datasets import batches
@@ -22,12 +23,9 @@ from textkit.recurrent import ScheduledSampling
 from textkit.seq2seq import Seq2Seq, TokenCrossEntropy
 from textkit.translator import Translator, check_vocabularies, source_positions
 
-# What numbers may be, and a test of it that NaN fails.
 _RANGES = {
-    "epochs": ("at least 1", lambda value: value >= 1),
-    "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
+    **TRAINING_RANGES,
     "warmup_steps": ("at least 1", lambda value: value >= 1),
-    "clip_norm": ("above 0, or None", lambda value: value is None or value > 0),
     "scheduled_sampling": ("in [0, 1]", lambda value: 0 <= value <= 1),
 }
 _SCHEDULES = ("cosine", "inverse_sqrt")
@@ -47,8 +45,10 @@ def train(
     learning_rate=1e-3,
     schedule="cosine",
     warmup_steps=400,
+    weight_decay=0.0,
     label_smoothing=0.1,
     clip_norm=1.0,
+    ema_momentum=None,
     scheduled_sampling=0.0,
     max_source_length=None,
     max_target_length=None,
@@ -58,7 +58,7 @@ def train(
     seed=0,
     progress=True,
 ):
-    """Trains a model with teacher forcing and Adam.
+    """Trains a model with teacher forcing and Adam, or AdamW where weights decay.
 
     The folder gets `translator/` (the best model with its vocabularies, see `textkit.Translator.load`), `best.keras` (by the
     share of the validation's tokens that are right, given those before), `last.keras` (to resume from) and `logs/` for
@@ -66,7 +66,8 @@ def train(
 
     Args:
         model: a `textkit.seq2seq.Seq2Seq`, made under the strategy's scope, and with `dtype="mixed_bfloat16"` or
-            "mixed_float16" for mixed precision. It is compiled here, and left with the weights of the last epoch.
+            "mixed_float16" for mixed precision. It is compiled here, and left with the weights of the last epoch,
+            or their moving average.
         pairs: `textkit.datasets.Pairs`.
         vocabularies: (source, target), two `textkit.vocabulary.Vocabulary` of the model's sizes.
         folder: str or path-like, of the run.
@@ -77,8 +78,11 @@ def train(
         learning_rate: float, the highest.
         schedule: str, how it falls after the warm-up: "cosine" to 0 at the end, or "inverse_sqrt".
         warmup_steps: int, how long it rises; for "cosine" at most half of all steps.
+        weight_decay: float, on kernels alone, see `shared_layers.runtime.make_optimizer`.
         label_smoothing: float in [0, 1).
         clip_norm: float, the most that the norm of all gradients together may be; or `None`.
+        ema_momentum: float in [0, 1), of a moving average of the weights, which is then what is validated and kept as the
+            best; or `None`.
         scheduled_sampling: float in [0, 1], how often in the last epoch the model reads what it would have written itself,
             rising from 0; above 0 the model has to be made with `scheduled_sampling=True`.
         max_source_length: int, see `textkit.datasets.batches`; never more than the model has positions for.
@@ -107,7 +111,9 @@ def train(
         epochs=epochs,
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
+        weight_decay=weight_decay,
         clip_norm=clip_norm,
+        ema_momentum=ema_momentum,
         scheduled_sampling=scheduled_sampling,
     )
     if schedule not in _SCHEDULES:
@@ -140,8 +146,11 @@ def train(
     else:
         rate = InverseSquareRoot(learning_rate, warmup_steps)
     with strategy.scope():
+        optimizer = make_optimizer(
+            model.trainable_variables, rate, weight_decay, clip_norm, ema_momentum, beta_2=0.98, epsilon=1e-9
+        )
         model.compile(
-            keras.optimizers.Adam(rate, beta_2=0.98, epsilon=1e-9, global_clipnorm=clip_norm),
+            optimizer,
             loss,
             weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
             jit_compile=jit_compile,
@@ -150,6 +159,8 @@ def train(
     first_epoch = checkpoint.resume(model) if resume else 0
     folder.mkdir(parents=True, exist_ok=True)
     callbacks = [StopOnNaN(), checkpoint, keras.callbacks.TensorBoard(folder / "logs")]
+    if ema_momentum is not None:
+        callbacks.insert(0, keras.callbacks.SwapEMAWeights())
     if scheduled_sampling:
         callbacks.append(ScheduledSampling(scheduled_sampling, max(epochs - 1, 1)))
     began = time.monotonic()

@@ -1,28 +1,28 @@
 """Training of a classifier: one call from pictures to checkpoints, logs and a summary; TensorFlow only."""
 
-import math
 import pathlib
 import time
 
 import keras
 import rich.console
 
-from shared_layers.runtime import Progress, SafeCheckpoint, StopOnNaN, WarmupCosine, check_ranges
+from shared_layers.runtime import (
+    TRAINING_RANGES,
+    Progress,
+    SafeCheckpoint,
+    StopOnNaN,
+    WarmupCosine,
+    check_ranges,
+    make_optimizer,
+)
 from vitkit.datasets import pipeline
 
-# What numbers may be, and a test of it that NaN fails.
 _RANGES = {
-    "epochs": ("at least 1", lambda value: value >= 1),
-    "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
+    **TRAINING_RANGES,
     "warmup_epochs": ("at least 0", lambda value: value >= 0),
-    "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
     "label_smoothing": ("in [0, 1)", lambda value: 0 <= value < 1),
-    "clip_norm": ("above 0, or None", lambda value: value is None or value > 0),
-    "ema_momentum": ("in [0, 1), or None", lambda value: value is None or 0 <= value < 1),
     "gradient_accumulation_steps": ("at least 1, or None", lambda value: value is None or value >= 1),
 }
-# What the names of the weights have in them that do not decay; gamma is a norm's or LayerScale's.
-_NO_DECAY = ("gamma", "beta", "bias", "token", "position")
 
 
 def train(
@@ -53,7 +53,8 @@ def train(
 
     Args:
         model: a `vitkit.ViTClassifier`, made under the strategy's scope, and with `dtype="mixed_bfloat16"` or
-            "mixed_float16" for mixed precision. It is compiled here, and left with the weights of the last epoch.
+            "mixed_float16" for mixed precision. It is compiled here, and left with the weights of the last epoch,
+            or their moving average.
         train_source: what `vitkit.datasets.load` returns.
         validation_source: the same.
         folder: str or path-like, of the run.
@@ -61,7 +62,7 @@ def train(
         batch_size: int, of all replicas together.
         learning_rate: float, the highest.
         warmup_epochs: float, how long the rate rises; at most half of the epochs.
-        weight_decay: float, not applied to norms, biases, tokens, positions and LayerScale.
+        weight_decay: float, on kernels alone, see `shared_layers.runtime.make_optimizer`.
         label_smoothing: float in [0, 1).
         clip_norm: float, the most that the norm of all gradients together may be; or `None`.
         ema_momentum: float in [0, 1), of a moving average of the weights, which is then what is validated and kept as
@@ -162,40 +163,6 @@ def train(
         "best_accuracy": checkpoint.best,
         "history": {name: [float(value) for value in values] for name, values in history.items()},
     }
-
-
-def make_optimizer(
-    variables, learning_rate, weight_decay, clip_norm=None, ema_momentum=None, gradient_accumulation_steps=None
-):
-    """Makes AdamW whose weight decay leaves norms, biases, tokens, positions and LayerScale alone.
-
-    Args:
-        variables: list of `keras.Variable`, what is to be trained.
-        learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`.
-        weight_decay: float.
-        clip_norm: float or `None`, see `train`.
-        ema_momentum: float or `None`, see `train`.
-        gradient_accumulation_steps: int or `None`, see `train`.
-
-    Returns:
-        `keras.optimizers.AdamW`.
-
-    Reference:
-        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; what is left out follows Touvron et al. 2021
-        (DeiT) and BEiT.
-    """
-    optimizer = keras.optimizers.AdamW(
-        learning_rate,
-        weight_decay=weight_decay,
-        global_clipnorm=clip_norm,
-        use_ema=ema_momentum is not None,
-        ema_momentum=0.99 if ema_momentum is None else ema_momentum,
-        gradient_accumulation_steps=None if gradient_accumulation_steps == 1 else gradient_accumulation_steps,
-    )
-    # By variable, since a pattern would be sought in the whole path, and "token" found in patch_tokens/projection/kernel.
-    still = [variable for variable in variables if any(part in variable.name for part in _NO_DECAY)]
-    optimizer.exclude_from_weight_decay(var_list=still)
-    return optimizer
 
 
 def _one_hot(num_classes):

@@ -8,11 +8,13 @@ from shared_layers.runtime.export import export_saved_model
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 from shared_layers.runtime.model import Model
 from shared_layers.runtime.names import unknown_name
-from shared_layers.runtime.ranges import check_ranges
+from shared_layers.runtime.optimizers import make_optimizer
+from shared_layers.runtime.ranges import TRAINING_RANGES, check_ranges, check_sizes
 from shared_layers.runtime.schedules import InverseSquareRoot, WarmupCosine
 from shared_layers.runtime.strategy import get_strategy, is_chief, shard_by_row
 
 __all__ = [
+    "TRAINING_RANGES",
     "InverseSquareRoot",
     "Model",
     "Progress",
@@ -20,10 +22,12 @@ __all__ = [
     "StopOnNaN",
     "WarmupCosine",
     "check_ranges",
+    "check_sizes",
     "dataset_builder",
     "export_saved_model",
     "get_strategy",
     "is_chief",
+    "make_optimizer",
     "progress_bar",
     "refuse_to_replace_others",
     "require_tensorflow",

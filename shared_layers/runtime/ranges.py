@@ -1,4 +1,15 @@
-"""The error for numbers out of their range."""
+"""The errors for numbers out of their range."""
+
+import math
+
+# What the numbers of a training may be, in both kits, and a test of it that NaN fails.
+TRAINING_RANGES = {
+    "epochs": ("at least 1", lambda value: value >= 1),
+    "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
+    "weight_decay": ("at least 0", lambda value: 0 <= value < math.inf),
+    "clip_norm": ("above 0, or None", lambda value: value is None or value > 0),
+    "ema_momentum": ("in [0, 1), or None", lambda value: value is None or 0 <= value < 1),
+}
 
 
 def check_ranges(ranges, **numbers):
@@ -20,3 +31,22 @@ def check_ranges(ranges, **numbers):
         expected, holds = ranges[name]
         if not holds(value):
             raise ValueError(f"Expected a number {expected}. Received: {name}={value}")
+
+
+def check_sizes(**sizes):
+    """Refuses the first size that is no positive int.
+
+    Args:
+        **sizes: by the names of the arguments they were given as.
+
+    Raises:
+        ValueError: for the first that is not as it should be.
+
+    Example:
+        >>> check_sizes(num_layers=2, num_heads=0)
+        Traceback (most recent call last):
+        ValueError: `num_heads` should be a positive int. Received: num_heads=0
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size <= 0:
+            raise ValueError(f"`{name}` should be a positive int. Received: {name}={size}")

@@ -2,15 +2,13 @@
 
 import json
 import re
-import shlex
-import sys
 
 import pytest
 from PIL import Image
 
-from textkit import RecurrentSeq2Seq, TransformerSeq2Seq, cli
+from textkit import RecurrentSeq2Seq, TransformerSeq2Seq
 
-COMMANDS = ("train", "evaluate", "translate", "presets")
+COMMANDS = ("demo", "train", "evaluate", "translate", "explain", "export", "presets")
 SMALL = "--set hidden_dim=24 --set embedding_dim=12 --limit 64 --batch-size 32 --epochs 1"
 ROWS = {
     "a data set that is not there": ("train datse --out x", r"Unknown dataset; did you mean 'dates'"),
@@ -38,6 +36,8 @@ ROWS = {
         "train pairs.tsv --reverse --out x",
         r"data of tensorflow_datasets to reverse. Received: data='pairs\.tsv'",
     ),
+    "an average of nothing": (f"train dates {SMALL} --ema-momentum 1 --out x", r"in \[0, 1\).*ema_momentum=1"),
+    "weights that grow": (f"train dates {SMALL} --weight-decay=-1 --out x", r"at least 0.*weight_decay=-1"),
     "no epoch": ("train dates --epochs 0 --out x", r"'--epochs'.* 1"),
     "a run below a file": ("train dates --out empty.tsv/x", r"'empty\.tsv' is a file"),
     "no model": ("translate hello --model nothing", r"a folder with model\.keras and vocabularies\.json.*'nothing'"),
@@ -45,8 +45,10 @@ ROWS = {
     "only spaces": ("translate '  ' --model run", r"text in every string. Received: strings\[0\]=' '"),
     "no beam": ("translate 2026-11-21 --model run --beam-width 0", r"'--beam-width'.* 1"),
     "an unknown method": ("translate 2026-11-21 --model run --method bean", r"Unknown method; did you mean 'beam'"),
-    "two texts for one drawing": ("translate 2026 2027 --model run --attention x.png", r"Expected one text.*2 texts"),
     "a drawing of another kind": ("translate 2026 --model run --attention x.gif", r"ends in \.png.*x\.gif"),
+    "a page of another kind": ("explain 2026 --model run --html x.pdf", r"ends in \.html.*x\.pdf"),
+    "nothing listed": ("explain 2026 --model run --most 0", r"'--most'.* 1"),
+    "a demo without a word": ("demo ' ' --out x", r"Expected words to translate. Received: words=\[''\]"),
     "an unknown split": ("evaluate dates --model run --split tset", r"Unknown split; did you mean 'test'"),
     "an unknown command": ("translte x", r"No such command 'translte'"),
 }
@@ -59,20 +61,6 @@ def folder(tmp_path_factory):
     (folder / "nothing").mkdir()
     (folder / "pairs.tsv").write_bytes(b"a b\tA B\nb\tB\nc\n\xff\tC\nd\tD\ne\tE\n")
     return folder
-
-
-@pytest.fixture
-def command(folder, monkeypatch, capsys):
-    """Runs the command in the folder; gives its exit code and what it wrote to standard output and standard error."""
-    monkeypatch.chdir(folder)
-
-    def run(line):
-        monkeypatch.setattr(sys, "argv", ["textkit", *shlex.split(line)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -99,11 +87,19 @@ def test_dates_from_training_to_a_drawing(folder, trained):
     assert measured["num_examples"] == 11
     assert {"exact_match", "aer"} < set(measured)
 
-    code, out, error = trained("translate '21 November 2026' --model run --max-length 9 --attention drawn.png")
+    drawn = "--attention drawn.png --html drawn.html"
+    code, answers, error = trained(f"translate '21 November 2026' '1 May 1999' --model run {drawn}")
     assert code == 0, error
-    assert out.count("\n") == 1
+    assert answers.count("\n") == 2
     with Image.open(folder / "drawn.png") as image:
         assert min(image.size) > 100
+    assert (folder / "drawn.html").read_text(encoding="utf-8").count("<table") == 2
+
+    code, out, error = trained("explain '21 November 2026' '1 May 1999' --model run --most 2")
+    assert code == 0, error
+    assert [line.split(" → ")[1] for line in out.splitlines() if " → " in line] == answers.splitlines()
+    assert max(map(len, re.findall(r"(?m)^.*\d\.\d\d.*$", out))) < 60
+    assert {len(re.findall(r"\b[01]\.\d\d\b", line)) for line in out.splitlines()} == {0, 2}
 
 
 def test_what_the_vocabulary_lacks_is_said_in_one_line(trained):

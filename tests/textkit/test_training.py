@@ -8,10 +8,13 @@ import keras
 import numpy as np
 import pytest
 
+from shared_layers.runtime import make_optimizer
+from tests.textkit.models import make
 from textkit import RecurrentSeq2Seq, TransformerSeq2Seq, Translator, training
-from textkit.datasets import Pairs, load
+from textkit.datasets import Pairs, batches, load
 from textkit.datasets.dates import dated_texts
 from textkit.evaluation import evaluate
+from textkit.seq2seq import TokenCrossEntropy
 from textkit.training import train
 
 LETTERS = "abcdefg"
@@ -57,13 +60,13 @@ def test_learns_and_leaves_a_translator(tmp_path):
 
 
 def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypatch):
-    options = {"epochs": 3, "learning_rate": 1e-2}
+    options = {"epochs": 3, "learning_rate": 1e-2, "weight_decay": 0.3, "ema_momentum": 0.5}
     vocabularies, model = recurrent(copies(), dropout=0.3)
     straight, told = run(tmp_path / "straight", None, vocabularies, model, **options)
-    batches = itertools.count(1)
+    steps = itertools.count(1)
 
     def interrupt(self, batch, logs=None):
-        if next(batches) == told["steps_per_epoch"] + 2:
+        if next(steps) == told["steps_per_epoch"] + 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -75,8 +78,44 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
     for name, values in summary["history"].items():
         assert len(values) == 2
         np.testing.assert_allclose(values, told["history"][name][1:], rtol=1e-5, err_msg=name)
-    for ours, theirs in zip(straight.variables, resumed.variables, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=ours.path)
+    for one, other in ((straight, resumed), (straight.optimizer, resumed.optimizer)):
+        for ours, theirs in zip(one.variables, other.variables, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=ours.path)
+
+
+def test_the_average_is_what_is_validated_and_kept(tmp_path):
+    pairs = copies()
+    vocabularies, model = recurrent(pairs)
+    before = [weight.numpy() for weight in model.trainable_weights]
+    _, summary = run(tmp_path, pairs, vocabularies, model, epochs=1, learning_rate=1e-2, ema_momentum=0.999)
+    plain_vocabularies, plain = recurrent(pairs)
+    run(tmp_path / "plain", pairs, plain_vocabularies, plain, epochs=1, learning_rate=1e-2)
+
+    def moved(weights):
+        return max(np.abs(weight - old).max() for weight, old in zip(weights, before, strict=True))
+
+    assert moved(plain.trainable_weights) > 1e-2
+    assert moved(model.trainable_weights) < 1e-2  # of so slow an average
+    kept = RecurrentSeq2Seq.from_preset(tmp_path / "best.keras")
+    for ours, theirs in zip(model.trainable_weights, kept.trainable_weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs, err_msg=ours.path)
+    kept.compile(weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")], loss=TokenCrossEntropy())
+    accuracy = kept.evaluate(batches(pairs.validation, *vocabularies, batch_tokens=50), verbose=0, return_dict=True)[
+        "accuracy"
+    ]
+    assert accuracy == pytest.approx(summary["best_accuracy"])
+
+
+@pytest.mark.parametrize("name", ["deep", "additive", "pre_norm"])
+def test_only_kernels_decay(name):
+    weights = make(name).trainable_weights
+    before = [weight.numpy() for weight in weights]
+    optimizer = make_optimizer(weights, 0.1, weight_decay=0.5)
+    optimizer.apply([keras.ops.zeros_like(weight) for weight in weights], weights)
+    decayed = {weight.path for weight, old in zip(weights, before, strict=True) if not np.array_equal(weight, old)}
+    still = {weight.path for weight in weights} - decayed
+    assert not [path for path in decayed if "embedding" in path or "norm" in path or "bias" in path]
+    assert {path.rpartition("/")[2] for path in still} <= {"beta", "bias", "embeddings", "gamma", "scale"}
 
 
 def test_options_train(tmp_path):
@@ -159,7 +198,9 @@ def test_evaluate_refuses():
         ("epochs", 0),
         ("learning_rate", float("nan")),
         ("warmup_steps", 0),
+        ("weight_decay", -0.1),
         ("clip_norm", 0.0),
+        ("ema_momentum", 1.0),
         ("scheduled_sampling", 1.5),
     ],
 )

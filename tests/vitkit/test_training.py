@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from shared_layers.runtime import make_optimizer
 from vitkit import training
 from vitkit.classifier import ViTClassifier
 from vitkit.datasets import Source
-from vitkit.training import make_optimizer, train
+from vitkit.training import train
 
 CLASSES = 3
 
@@ -120,11 +121,6 @@ def test_only_kernels_decay():
         weight.path: not np.array_equal(weight, old) for weight, old in zip(model.trainable_weights, before, strict=True)
     }
     assert decayed == {path: path.endswith("kernel") for path in decayed}
-
-
-def test_an_average_may_forget_at_once():
-    assert make_optimizer([], 0.1, weight_decay=0.0, ema_momentum=0).ema_momentum == 0
-    assert not make_optimizer([], 0.1, weight_decay=0.0).use_ema
 
 
 def test_a_lost_loss_stops_with_the_step(tmp_path):
