@@ -1,9 +1,11 @@
 """How the benchmarks measure: rivals in turn, in random order, beside the rate of a matrix product at that moment."""
 
+import argparse
 import random
 import statistics
 import time
 
+import keras
 import tensorflow as tf
 
 _MATRIX = 2048
@@ -48,3 +50,20 @@ def matrix_product():
     matrix = tf.random.normal((_MATRIX, _MATRIX))
     multiply = tf.function(lambda: tf.matmul(matrix, matrix))
     return lambda: multiply().numpy(), 2 * _MATRIX**3
+
+
+def command(description, rows):
+    """The command line of a benchmark: measures those of its rows that are asked for.
+
+    Args:
+        description: str, for `--help`.
+        rows: functions of the number of rounds, each of which measures one thing and prints it.
+    """
+    named = {row.__name__: row for row in rows}
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rows", nargs="+", choices=named, default=list(named))
+    arguments = parser.parse_args()
+    for row in arguments.rows:
+        keras.utils.clear_session()
+        named[row](arguments.rounds)

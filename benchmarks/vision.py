@@ -6,7 +6,6 @@ Every figure is a median over rounds in which all rivals take turns in random or
 measured in the same rounds. KerasHub's models run with XLA and without it, and are judged by the faster.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -19,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 import vitkit
-from benchmarks.timing import interleave, matrix_product, median_ratio, stopwatch
+from benchmarks.timing import command, interleave, matrix_product, median_ratio, stopwatch
+from shared_layers.runtime import make_optimizer
 from vitkit.evidence import tscam
 
 _BASE = {"num_layers": 12, "num_heads": 12, "hidden_dim": 768}
@@ -58,7 +58,7 @@ def inference(rounds):
 
 
 def training(rounds):
-    """ViT-S/16, sixteen pictures at a time, by `train_on_batch`, AdamW."""
+    """ViT-S/16, sixteen pictures at a time, by `train_on_batch`, AdamW: ours as `vitkit.train` makes it, and Keras's."""
     random = np.random.default_rng(0)
     images = random.normal(size=(16, 224, 224, 3)).astype("float32")
     labels = random.integers(0, 1000, 16)
@@ -73,7 +73,11 @@ def training(rounds):
     for name, (make, xla) in models.items():
         model = make(_SMALL)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.AdamW(1e-4), loss, jit_compile=xla)
+        if make is ours:
+            optimizer = make_optimizer(model.trainable_variables, 1e-4, weight_decay=0.004)
+        else:
+            optimizer = keras.optimizers.AdamW(1e-4, weight_decay=0.004)
+        model.compile(optimizer, loss, jit_compile=xla)
         rivals[name] = lambda model=model: model.train_on_batch(images, labels)
         first[name] = stopwatch(rivals[name])
     seconds = interleave({**rivals, "matrix product": multiply}, rounds)
@@ -112,19 +116,5 @@ def export(rounds):
     print(f"\nViT-B/16 export: {statistics.median(seconds):.1f} s, median of {len(seconds)} (under 15)")
 
 
-ROWS = {row.__name__: row for row in (inference, training, heatmap, export)}
-
-
-def main():
-    """Measures the rows that were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    arguments = parser.parse_args()
-    for row in arguments.rows:
-        keras.utils.clear_session()
-        ROWS[row](arguments.rounds)
-
-
 if __name__ == "__main__":
-    main()
+    command(__doc__, (inference, training, heatmap, export))

@@ -8,13 +8,14 @@ from shared_layers.runtime.export import export_saved_model
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 from shared_layers.runtime.model import Model
 from shared_layers.runtime.names import unknown_name
-from shared_layers.runtime.optimizers import make_optimizer
+from shared_layers.runtime.optimizers import FusedAdam, make_optimizer
 from shared_layers.runtime.ranges import TRAINING_RANGES, check_ranges, check_sizes
 from shared_layers.runtime.schedules import InverseSquareRoot, WarmupCosine
 from shared_layers.runtime.strategy import get_strategy, is_chief, shard_by_row
 
 __all__ = [
     "TRAINING_RANGES",
+    "FusedAdam",
     "InverseSquareRoot",
     "Model",
     "Progress",

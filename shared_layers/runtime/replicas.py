@@ -27,11 +27,11 @@ class ReplicatedModel(keras.Model):
 
     def make_train_function(self, force=False):
         """Makes the function of one training step, around an optimizer that replicas can share."""
-        if self.optimizer is not None and self.built and not self.optimizer.built:
-            # Made inside the step, the optimizer's variables would have TensorFlow trace it twice.
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-        if self._num_replicas > 1:
+        if self.optimizer is not None:
+            if self.built and not self.optimizer.built:
+                # Made inside the step, the optimizer's variables would have TensorFlow trace it twice.
+                with self.distribute_strategy.scope():
+                    self.optimizer.build(self.trainable_variables)
             _sum_gradients_first(self.optimizer)
         return super().make_train_function(force)
 
@@ -87,7 +87,8 @@ def _sum_gradients_first(optimizer):
     Keras sums them last: it clips each replica's own gradients, lets each replica judge alone whether they
     are finite (loss scaling), and cannot accumulate gradients or overwrite weights by their moving average,
     because a sum inside a condition is refused. Once they are summed every replica holds the same gradients,
-    so each can do the plain, single-replica arithmetic on its own copy of the variables.
+    so each can do the plain, single-replica arithmetic on its own copy of the variables. With one replica it saves
+    the tracing of a detour through the strategy for each of them.
     """
     if "apply" in vars(optimizer):
         return

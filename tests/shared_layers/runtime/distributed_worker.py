@@ -23,6 +23,8 @@ CASES = {
         "use_ema": True,
         "ema_momentum": 0.5,
     },
+    "fused": {"fused": True},
+    "fused_accumulated": {"fused": True, "gradient_accumulation_steps": 3, "use_ema": True, "ema_momentum": 0.5},
     "resumed": {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5},
 }
 BATCH = 8

@@ -58,10 +58,11 @@ def set_same_weights(model):
     model.set_weights([generator.normal(0.5, 0.2, weight.shape) for weight in model.get_weights()])
 
 
-def compile_model(model, **optimizer):
-    """Compiles a model with AdamW and a warm-up; `optimizer` adds to its arguments."""
+def compile_model(model, fused=False, **optimizer):
+    """Compiles a model with AdamW, Keras's or ours, and a warm-up; `optimizer` adds to its arguments."""
+    make = runtime.FusedAdam if fused else keras.optimizers.AdamW
     model.compile(
-        keras.optimizers.AdamW(runtime.WarmupCosine(0.03, 2, 12), weight_decay=0.1, **optimizer),
+        make(runtime.WarmupCosine(0.03, 2, 12), weight_decay=0.1, **optimizer),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
