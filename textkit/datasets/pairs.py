@@ -30,6 +30,7 @@ class Pairs:
         name: str, what was asked for.
         source_kind: str, what the sources are best made of: "characters", "words" or "subwords".
         target_kind: str, the same for the targets.
+        metric: str, what answers are measured by, see `textkit.evaluate`.
     """
 
     train: list
@@ -38,6 +39,18 @@ class Pairs:
     name: str
     source_kind: str = "subwords"
     target_kind: str = "subwords"
+    metric: str = "bleu"
+
+    def limited(self, count):
+        """The first so many of each split.
+
+        Args:
+            count: int, or `None` for all.
+
+        Returns:
+            A `Pairs`.
+        """
+        return dataclasses.replace(self, **{split: getattr(self, split)[:count] for split in SPLITS})
 
     def vocabularies(self, source_size=None, target_size=None, shared=False):
         """Learns the vocabularies from the training split.
@@ -115,7 +128,7 @@ def tensorflow_pairs(name, limit=None, reverse=False, data_dir=None):
         data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
 
     Returns:
-        A `Pairs` with the name "tfds:" and `name`.
+        A `Pairs` with the name "tfds:" and `name`; what is no set of translations is measured by ROUGE, as summaries are.
 
     Raises:
         ValueError: there is no such set or none of texts, or it cannot be had.
@@ -142,7 +155,8 @@ def tensorflow_pairs(name, limit=None, reverse=False, data_dir=None):
             rows = builder.as_dataset(split=split, shuffle_files=False).take(-1 if limit is None else limit)
             texts = ([example[key].decode().strip() for key in keys] for example in tfds.as_numpy(rows))
             splits[split] = grouped((source, target) for source, target in texts if source and target)
-    return Pairs(**carved(splits, name), name=f"tfds:{name}")
+    metric = "bleu" if isinstance(builder.info.features, tfds.features.Translation) else "rouge"
+    return Pairs(**carved(splits, name), name=f"tfds:{name}", metric=metric)
 
 
 def grouped(rows):

@@ -23,6 +23,14 @@ def rows(count):
     return [f"source {number}\ttarget {number}" for number in range(count)]
 
 
+def test_a_part_is_the_first_of_each_split(write):
+    whole = datasets.load(write(*rows(211)))
+    part = whole.limited(7)
+    assert (part.train, part.validation, part.test) == (whole.train[:7], whole.validation[:7], whole.test[:7])
+    assert part.name == whole.name
+    assert whole.limited(None) == whole
+
+
 class TestFile:
     def test_splits_are_carved_and_whole(self, write):
         path = write(*rows(211))
@@ -171,7 +179,7 @@ def data_dir(tmp_path_factory):
 class TestTensorflowDatasets:
     def test_translation(self, data_dir):
         loaded = datasets.load("tfds:tiny_translate", data_dir=data_dir)
-        assert loaded.name == "tfds:tiny_translate"
+        assert (loaded.name, loaded.metric) == ("tfds:tiny_translate", "bleu")
         assert sorted(loaded.validation) == [
             (f"Zahl {number}", [f"数字{number}"]) for number in range(13, 17)
         ]  # one is empty
@@ -193,6 +201,7 @@ class TestTensorflowDatasets:
 
     def test_summaries(self, data_dir):
         loaded = datasets.load("tfds:tiny_summaries", data_dir=data_dir)
+        assert loaded.metric == "rouge"
         for split in ("train", "validation", "test"):
             expected = [(f"{split} {number} long", [f"{split} {number}"]) for number in range(3)]
             assert sorted(getattr(loaded, split)) == expected
@@ -227,6 +236,7 @@ class TestTensorflowDatasets:
             raw = list(tfds.builder(name).as_dataset(split="train").as_numpy_iterator())
             loaded = datasets.load(f"tfds:{name}")
         assert builder.info.supervised_keys == keys
+        assert loaded.metric == ("rouge" if name == "cnn_dailymail" else "bleu")
         expected = [tuple(example[key].decode().strip() for key in keys) for example in raw]
         found = [(source, target) for source, right in loaded.train for target in right]
         assert set(found) <= set(expected)

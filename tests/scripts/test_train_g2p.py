@@ -1,0 +1,18 @@
+"""The recipe of spelling to pronunciation, small, as a user starts it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from scripts.train_g2p import MODELS
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_recipe_runs(tmp_path, model):
+    command = [sys.executable, "-m", "scripts.train_g2p", "--smoke", "--model", model, "--out", str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["test"]["num_examples"] == 40
+    assert f"PER {metrics['test']['per']:.2%}, WER {metrics['test']['wer']:.2%} of 40 test words" in said
