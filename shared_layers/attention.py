@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from shared_layers.masking import causal_mask, combine_masks
-from shared_layers.runtime import unknown_name
+from shared_layers.runtime import check_sizes, unknown_name
 from shared_layers.scores import additive, concat, dot, general, hard_sample, hard_topk, scaled_dot, soft
 
 SCORE_MODES = ("dot", "scaled_dot", "general", "additive", "concat", "concat_linear")
@@ -99,9 +99,7 @@ class Attention(keras.layers.Layer):
         ):
             if name not in names:
                 raise unknown_name(kind, name, names)
-        for kind, size in {"num_selected": num_selected, "units": 1 if units is None else units}.items():
-            if not isinstance(size, int) or size <= 0:
-                raise ValueError(f"`{kind}` should be a positive int. Received: {kind}={size}")
+        check_sizes(num_selected=num_selected, units=1 if units is None else units)
         if units is not None and score_mode not in PROJECTED:
             raise ValueError(
                 f"`units` is an option of the score modes {PROJECTED}. Received: units={units}, score_mode={score_mode!r}"

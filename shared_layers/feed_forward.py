@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from shared_layers.linear import Linear
+from shared_layers.runtime import check_sizes
 
 
 @keras.saving.register_keras_serializable(package="shared_layers")
@@ -23,6 +24,9 @@ class MLP(keras.layers.Layer):
     Returns:
         float tensor (..., d).
 
+    Raises:
+        ValueError: an `intermediate_dim` that is no positive int.
+
     Reference: Vaswani et al. 2017, section 3.3 (ReLU there; GELU in BERT and ViT).
     """
 
@@ -36,6 +40,7 @@ class MLP(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_sizes(intermediate_dim=intermediate_dim)
         self.intermediate_dim = intermediate_dim
         self.activation = keras.activations.get(activation)
         self.dropout = dropout
@@ -91,6 +96,9 @@ class SwiGLU(keras.layers.Layer):
     Returns:
         float tensor (..., d).
 
+    Raises:
+        ValueError: an `intermediate_dim` that is no positive int.
+
     Reference: Shazeer 2020, "GLU Variants Improve Transformer", equation 6 (without bias there; with bias here, as in
     DINOv2, whose `weights_in` holds gate and value in this order).
     """
@@ -104,6 +112,7 @@ class SwiGLU(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_sizes(intermediate_dim=intermediate_dim)
         self.intermediate_dim = intermediate_dim
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

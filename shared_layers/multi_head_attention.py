@@ -7,6 +7,7 @@ from keras import ops
 
 from shared_layers.linear import Linear
 from shared_layers.masking import causal_mask, combine_masks, sliding_window_mask
+from shared_layers.runtime import check_sizes
 from shared_layers.scores import soft
 
 
@@ -94,13 +95,8 @@ class MultiHeadAttention(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        for name, size in {
-            "num_heads": num_heads,
-            "key_dim": key_dim,
-            "value_dim": value_dim or key_dim,
-        }.items():
-            if not isinstance(size, int) or size <= 0:
-                raise ValueError(f"`{name}` should be a positive int. Received: {name}={size}")
+        value_dim = key_dim if value_dim is None else value_dim
+        check_sizes(num_heads=num_heads, key_dim=key_dim, value_dim=value_dim)
         if attention_axes not in (None, 1, (1,), [1]):
             raise ValueError(
                 "`attention_axes` should be None or 1: reshape other layouts to (batch, tokens, width) first. "
@@ -108,7 +104,7 @@ class MultiHeadAttention(keras.layers.Layer):
             )
         self.num_heads = num_heads
         self.key_dim = key_dim
-        self.value_dim = value_dim or key_dim
+        self.value_dim = value_dim
         self.dropout = dropout
         self.use_bias = use_bias
         self.output_sizes = (output_shape,) if isinstance(output_shape, int) else output_shape and tuple(output_shape)

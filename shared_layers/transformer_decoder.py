@@ -5,6 +5,7 @@ import keras
 from shared_layers.feed_forward import MLP
 from shared_layers.masking import keras_mask, padding_and_attention_mask
 from shared_layers.multi_head_attention import MultiHeadAttention
+from shared_layers.runtime import check_sizes
 
 
 @keras.saving.register_keras_serializable(package="shared_layers")
@@ -45,8 +46,8 @@ class TransformerDecoder(keras.layers.Layer):
         cross-attention cache. What belongs to cross-attention is left out of a layer without it.
 
     Raises:
-        ValueError: a width that `num_heads` does not divide; an encoder's sequence where the layer was built without one
-            or none where it was built with one; one cache of two; masks of another rank.
+        ValueError: sizes that are not positive or do not fit each other; an encoder's sequence where the layer was built
+            without one or none where it was built with one; one cache of two; masks of another rank.
 
     Reference: Vaswani et al. 2017, section 3.1 (post-norm); Radford et al. 2019, section 2.3 (pre-norm).
 
@@ -73,6 +74,7 @@ class TransformerDecoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_sizes(intermediate_dim=intermediate_dim, num_heads=num_heads)
         self.intermediate_dim = intermediate_dim
         self.num_heads = num_heads
         self.dropout = dropout

@@ -7,6 +7,7 @@ from shared_layers.feed_forward import MLP, SwiGLU
 from shared_layers.layer_scale import LayerScale
 from shared_layers.masking import keras_mask, padding_and_attention_mask
 from shared_layers.multi_head_attention import MultiHeadAttention
+from shared_layers.runtime import check_sizes
 
 FEED_FORWARD = {"mlp": MLP, "swiglu": SwiGLU}
 
@@ -43,7 +44,7 @@ class TransformerEncoder(keras.layers.Layer):
         float tensor (b, n, d), with scores (output, scores (b, h, n or `num_score_rows`, n) float32).
 
     Raises:
-        ValueError: an unknown `feed_forward`, a width that `num_heads` does not divide, masks of another rank.
+        ValueError: sizes that are not positive or do not fit each other, an unknown `feed_forward`, masks of another rank.
 
     Reference: Vaswani et al. 2017, section 3.1 (post-norm); Xiong et al. 2020 (pre-norm).
     """
@@ -65,6 +66,7 @@ class TransformerEncoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_sizes(intermediate_dim=intermediate_dim, num_heads=num_heads)
         if feed_forward not in FEED_FORWARD:
             raise ValueError(
                 f"`feed_forward` should be one of {sorted(FEED_FORWARD)}. Received: feed_forward={feed_forward!r}"

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from shared_layers import Attention, Linear
-from shared_layers.runtime import unknown_name
+from shared_layers.runtime import check_sizes, require_tensorflow, unknown_name
 from textkit.presets import RECURRENT
 from textkit.scan import scan
-from textkit.seq2seq import Seq2Seq, check_sizes
+from textkit.seq2seq import Seq2Seq, sizes
 from textkit.vocabulary import PAD
 
 ATTENTIONS = ("additive", "concat", "dot", "general", "scaled_dot")
@@ -48,7 +48,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         logits (b, t, v) float32, or a dict of "logits" and "alignment" (b, t, s) float32, which is zero without attention.
 
     Raises:
-        ValueError: an unknown cell or attention, sizes that are not positive.
+        ValueError: an unknown cell or attention, sizes that are not positive; in training on JAX, "hard_sample".
 
     Reference: Luong et al. 2015, sections 3.1 and 3.3; additive score and first state: Bahdanau et al. 2015, appendix A
     (whose decoder attends before it reads the last token, has a maxout readout, and takes its first state from the
@@ -109,7 +109,7 @@ class RecurrentSeq2Seq(Seq2Seq):
             "dropout": dropout,
             "scheduled_sampling": scheduled_sampling,
         }
-        check_sizes(self.config)
+        check_sizes(**sizes(self.config))
         self.sums_directions = bidirectional and attention in ("dot", "scaled_dot")
         policy = self.dtype_policy
         recurrent_layer, recurrent_cell = CELLS[cell]
@@ -165,6 +165,8 @@ class RecurrentSeq2Seq(Seq2Seq):
 
     def teacher_force(self, source_ids, target_ids, training=None, return_attention_scores=False):
         """The model's dict of outputs for whole targets, in one scan over their tokens."""
+        if training and self.config["attention"] and self.config["selection"] == "hard_sample":
+            require_tensorflow("Training with selection='hard_sample'")
         memory = self.encode(source_ids, training)
         inputs = self._scan_inputs(target_ids, training)
         carried = {"state": self.start(memory)}

@@ -106,16 +106,10 @@ class Seq2Seq(Model):
         return call
 
 
-def check_sizes(config):
-    """Refuses sizes that are not positive ints: what the names of a configuration call a size, a width or a number.
-
-    Raises:
-        ValueError: for the first of them.
-    """
-    for name, size in config.items():
-        is_size = name.startswith("num_") or name.endswith(("_dim", "_size", "_length"))
-        if is_size and (not isinstance(size, int) or size <= 0):
-            raise ValueError(f"`{name}` should be a positive int. Received: {name}={size}")
+def sizes(config):
+    """The part of a configuration that its names call a size, a width or a number."""
+    endings = ("_dim", "_size", "_length")
+    return {name: size for name, size in config.items() if name.startswith("num_") or name.endswith(endings)}
 
 
 @keras.saving.register_keras_serializable(package="textkit")

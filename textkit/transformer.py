@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from shared_layers import Linear, PositionEmbedding, SinePositionEncoding, TransformerDecoder, TransformerEncoder
+from shared_layers.runtime import check_sizes
 from textkit.presets import TRANSFORMERS
-from textkit.seq2seq import Seq2Seq, check_sizes
+from textkit.seq2seq import Seq2Seq, sizes
 from textkit.vocabulary import PAD
 
 POSITIONS = ("learned", "sinusoidal")
@@ -99,7 +100,7 @@ class TransformerSeq2Seq(Seq2Seq):
             "layer_norm_epsilon": layer_norm_epsilon,
             "alignment_layer": alignment_layer,
         }
-        check_sizes(self.config)
+        check_sizes(**sizes(self.config))
         if positions not in POSITIONS:
             raise ValueError(f"`positions` should be one of {POSITIONS}. Received: positions={positions!r}")
         if share_embeddings and source_vocabulary_size != target_vocabulary_size:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from shared_layers import TransformerEncoder, resample_grid
-from shared_layers.runtime import Model
+from shared_layers.runtime import Model, check_sizes
 from vitkit.patches import PatchTokens, check_divides
 from vitkit.presets import BACKBONES
 
@@ -44,7 +44,7 @@ class ViTBackbone(Model):
         with (b, h, q, k) float32 for each layer) and "hidden_states" (a list with (b, n, d) for each layer).
 
     Raises:
-        ValueError: a size that the patch does not divide, sizes that do not fit each other.
+        ValueError: sizes that are not positive or do not fit each other, a picture that the patch does not divide.
 
     Reference: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", section 3.1 (pre-norm encoder).
 
@@ -85,6 +85,13 @@ class ViTBackbone(Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_sizes(
+            patch_size=patch_size,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            hidden_dim=hidden_dim,
+            intermediate_dim=intermediate_dim,
+        )
         image_shape = tuple(image_shape)
         check_divides(patch_size, *image_shape[:2])
         self.config = {

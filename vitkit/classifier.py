@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from shared_layers import Linear
-from shared_layers.runtime import Model
+from shared_layers.runtime import Model, check_sizes
 from vitkit.backbone import ViTBackbone, resample_table
 from vitkit.presets import CLASSIFIERS
 
@@ -61,8 +61,7 @@ class ViTClassifier(Model):
                 raise TypeError(f"Expected an argument of ViTClassifier or ViTBackbone. Received: {name}={kwargs[name]!r}")
         if pooling not in POOLINGS:
             raise ValueError(f"`pooling` should be one of {POOLINGS}. Received: pooling={pooling!r}")
-        if not isinstance(num_classes, int) or num_classes <= 0:
-            raise ValueError(f"`num_classes` should be a positive int. Received: num_classes={num_classes}")
+        check_sizes(num_classes=num_classes)
         if class_names is not None and len(class_names) != num_classes:
             raise ValueError(f"`class_names` should be num_classes={num_classes} names. Received: {len(class_names)} names")
         self.num_classes = num_classes

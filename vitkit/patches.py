@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from shared_layers import resample_grid
+from shared_layers.runtime import check_sizes
 
 
 @keras.saving.register_keras_serializable(package="vitkit")
@@ -27,7 +28,7 @@ class PatchTokens(keras.layers.Layer):
         float tensor (b, special + H/p * W/p, d).
 
     Raises:
-        ValueError: a picture that the patch does not divide.
+        ValueError: sizes that are not positive, a picture that the patch does not divide.
 
     Reference: Dosovitskiy et al. 2021, section 3.1; Touvron et al. 2021 (DeiT), section 4 (distillation token); Darcet et
     al. 2023, section 2.2 (registers).
@@ -44,6 +45,7 @@ class PatchTokens(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_sizes(patch_size=patch_size, hidden_dim=hidden_dim)
         self.patch_size = patch_size
         self.hidden_dim = hidden_dim
         self.grid = tuple(grid)

@@ -49,3 +49,9 @@ def test_dropout_acts_between_the_maps_in_training_alone(layer_class):
     dropped = numpy(layer(INPUTS, training=True))
     assert (np.abs(dropped).max(-1) == 0).mean() > 0.5  # nothing passes, and the output bias is zero
     assert ops.shape(dropped) == INPUTS.shape
+
+
+@pytest.mark.parametrize("layer_class", [MLP, SwiGLU])
+def test_refuses_a_width_that_is_no_positive_int(layer_class):
+    with pytest.raises(ValueError, match=r"`intermediate_dim` should be a positive int\. Received: intermediate_dim=0"):
+        layer_class(0)

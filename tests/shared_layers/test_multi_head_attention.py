@@ -190,10 +190,11 @@ def test_contracts(init, call):
         )
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.0])
 @pytest.mark.parametrize("name", ["num_heads", "key_dim", "value_dim"])
-def test_refuses_sizes_that_are_not_positive(name):
-    with pytest.raises(ValueError, match=f"`{name}` should be a positive int. Received: {name}=-1"):
-        MultiHeadAttention(**{"num_heads": HEADS, "key_dim": 5, name: -1})
+def test_refuses_sizes_that_are_no_positive_ints(name, size):
+    with pytest.raises(ValueError, match=f"`{name}` should be a positive int. Received: {name}={size}"):
+        MultiHeadAttention(**{"num_heads": HEADS, "key_dim": 5, name: size})
 
 
 def test_refuses_other_attention_axes():

@@ -246,6 +246,12 @@ def test_a_source_of_padding_alone_gives_finite_numbers(dtype):
     assert (numpy(scores)[1] == 0).all()
 
 
+@pytest.mark.parametrize("name", ["intermediate_dim", "num_heads"])
+def test_refuses_sizes_that_are_no_positive_ints(name):
+    with pytest.raises(ValueError, match=rf"`{name}` should be a positive int\. Received: {name}=0"):
+        TransformerDecoder(**{"intermediate_dim": 11, "num_heads": 2, name: 0})
+
+
 def test_refuses_heads_that_do_not_divide_the_width():
     with pytest.raises(ValueError, match=r"`num_heads` should divide the width 22\. Received: num_heads=3"):
         TransformerDecoder(HIDDEN, 3).build(TARGET.shape)

@@ -96,6 +96,12 @@ def test_refuses_an_unknown_feed_forward():
         TransformerEncoder(11, 2, feed_forward="mpl")
 
 
+@pytest.mark.parametrize("name", ["intermediate_dim", "num_heads"])
+def test_refuses_sizes_that_are_no_positive_ints(name):
+    with pytest.raises(ValueError, match=rf"`{name}` should be a positive int\. Received: {name}=0"):
+        TransformerEncoder(**{"intermediate_dim": 11, "num_heads": 2, name: 0})
+
+
 def test_refuses_heads_that_do_not_divide_the_width():
     with pytest.raises(ValueError, match=r"`num_heads` should divide the width 10\. Received: num_heads=3"):
         TransformerEncoder(11, 3).build(INPUTS.shape)

@@ -111,6 +111,18 @@ def test_preprocessing_names_what_the_pictures_need():
     assert backbone.preprocessing["image_shape"] == (10, 15, 3)
 
 
+@pytest.mark.parametrize("name", [name for name in TINY if name != "image_shape"])
+def test_refuses_sizes_that_are_no_positive_ints(name):
+    with pytest.raises(ValueError, match=rf"`{name}` should be a positive int\. Received: {name}=0"):
+        ViTBackbone(**{**TINY, name: 0})
+
+
+@pytest.mark.parametrize("name", ["patch_size", "hidden_dim"])
+def test_patches_refuse_sizes_that_are_no_positive_ints(name):
+    with pytest.raises(ValueError, match=rf"`{name}` should be a positive int\. Received: {name}=0"):
+        PatchTokens(**{"patch_size": 5, "hidden_dim": 14, "grid": (2, 3), name: 0})
+
+
 def test_refuses_sizes_that_the_patch_does_not_divide():
     with pytest.raises(ValueError, match=r"multiples of patch_size=5\. Received: height=10, width=17"):
         ViTBackbone(**{**TINY, "image_shape": (10, 17, 3)})
