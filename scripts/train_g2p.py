@@ -31,7 +31,7 @@ SMOKE_WORDS = 40
 
 
 def run(name, out, strategy="none", smoke=False, resume=False):
-    """Trains, measures the test words by a beam of 4, writes `metrics.json` beside the checkpoints, returns what it holds."""
+    """Trains, measures the test words by a beam of 4, and returns what it writes to `metrics.json` beside the checkpoints."""
     out = pathlib.Path(out)
     pairs = load("g2p")
     if smoke:
@@ -60,8 +60,9 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="few words, one epoch: does it run?")
     given = parser.parse_args()
     metrics = run(given.model, given.out or f"runs/g2p/{given.model}", given.strategy, given.smoke, given.resume)
-    print(f"{given.model}: {metrics['training']['parameters']} parameters, {metrics['training']['seconds'] / 60:.0f} minutes")
-    print(f"PER {metrics['test']['per']:.2%}, WER {metrics['test']['wer']:.2%} of {metrics['test']['num_examples']} test words")
+    training, test = metrics["training"], metrics["test"]
+    print(f"{given.model}: {training['parameters']} parameters, trained in {training['seconds'] / 60:.0f} minutes")
+    print(f"PER {test['per']:.2%}, WER {test['wer']:.2%} of {test['num_examples']} test words")
 
 
 if __name__ == "__main__":
