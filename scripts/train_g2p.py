@@ -31,7 +31,7 @@ SMOKE_WORDS = 40
 
 
 def run(name, out, strategy="none", smoke=False, resume=False):
-    """Trains, measures the test words by a beam of 4, and returns what it writes to `metrics.json` beside the checkpoints."""
+    """Trains, measures the test words by a beam of 4, and returns what it writes to `metrics.json` in the folder."""
     out = pathlib.Path(out)
     pairs = load("g2p")
     if smoke:
