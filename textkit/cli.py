@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from shared_layers.runtime import progress_bar, run_command, unknown_name, writable
+from shared_layers.runtime import mixed_policy, progress_bar, run_command, unknown_name, writable
 
 app = typer.Typer(
     help="Sequence-to-sequence models that show what they attend to.",
@@ -109,7 +109,7 @@ def train(
     max_source_length: Annotated[int | None, typer.Option(help="In tokens.", min=1)] = None,
     max_target_length: Annotated[int | None, typer.Option(help="In tokens, with the end.", min=2)] = None,
     too_long: Annotated[str, typer.Option(help="Longer pairs: drop, truncate or refuse.")] = "drop",
-    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
+    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.", callback=mixed_policy)] = None,
     xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
     strategy: Strategy = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
@@ -131,10 +131,8 @@ def train(
     from textkit.training import train as fit
 
     model_class, config = _sizes(model, change or [])
-    if mixed_precision not in (None, "bfloat16", "float16"):
-        raise unknown_name("mixed_precision", mixed_precision, ("bfloat16", "float16"))
     if mixed_precision:
-        config["dtype"] = f"mixed_{mixed_precision}"
+        config["dtype"] = mixed_precision
     if scheduled_sampling:
         config["scheduled_sampling"] = True
         _check_sizes(model_class, config)

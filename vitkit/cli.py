@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from shared_layers.runtime import progress_bar, run_command, writable
+from shared_layers.runtime import mixed_policy, progress_bar, run_command, writable
 
 app = typer.Typer(
     help="Vision Transformers that show what they look at.",
@@ -31,6 +31,7 @@ OnCorrupt = Annotated[
     str, typer.Option(help="Pictures in a folder that cannot be read: skip, refuse or trust (not looked for).")
 ]
 Method = Annotated[str, typer.Option(help="How heatmaps are found; see vitkit.explain.")]
+MixedPrecision = Annotated[str | None, typer.Option(help="bfloat16 or float16.", callback=mixed_policy)]
 Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")]
 Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
 NewFolder = Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)]
@@ -76,7 +77,7 @@ def train(
     cutmix: float = 0.0,
     rand_augment: Annotated[float, typer.Option(help="Strength in (0, 1], 0 for none.", min=0.0, max=1.0)] = 0.0,
     cache: Annotated[bool, typer.Option("--cache", help="Keep the decoded pictures in memory.")] = False,
-    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.")] = None,
+    mixed_precision: MixedPrecision = None,
     xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
     strategy: Strategy = "none",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
@@ -92,12 +93,10 @@ def train(
     """
     import keras
 
-    from shared_layers.runtime import get_strategy, unknown_name
+    from shared_layers.runtime import get_strategy
     from vitkit.classifier import ViTClassifier
     from vitkit.training import train as fit
 
-    if mixed_precision not in (None, "bfloat16", "float16"):
-        raise unknown_name("mixed_precision", mixed_precision, ("bfloat16", "float16"))
     replicas = get_strategy(strategy)
     sources = [_load(data, split, on_corrupt=on_corrupt) for split in (train_split, validation_split)]
     names = list(sources[0].class_names)
@@ -105,7 +104,7 @@ def train(
     if image_size:
         overrides["image_shape"] = (image_size, image_size, 3)
     if mixed_precision:
-        overrides["dtype"] = f"mixed_{mixed_precision}"
+        overrides["dtype"] = mixed_precision
     keras.utils.set_random_seed(seed)  # of the new weights
     with replicas.scope():
         classifier = ViTClassifier.from_preset(model, load_weights=not fresh, **overrides)
@@ -144,8 +143,10 @@ def evaluate(
     ] = None,
     on_corrupt: OnCorrupt = "skip",
     method: Method = "auto",
+    target: Annotated[str, typer.Option(help="Class that heatmaps explain: predicted or label.")] = "predicted",
     limit: Annotated[int | None, typer.Option(help="At most so many pictures.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.", dir_okay=False, callback=writable)] = None,
+    mixed_precision: MixedPrecision = None,
     seed: Seed = 0,
 ):
     """Measure accuracy and where the model looks, beside maps that do not know the picture.
@@ -158,13 +159,14 @@ def evaluate(
     from vitkit.evaluation import evaluate as measure
     from vitkit.evaluation import table
 
-    classifier = ViTClassifier.from_preset(model)
+    overrides = {"dtype": mixed_precision} if mixed_precision else {}
+    classifier = ViTClassifier.from_preset(model, **overrides)
     source = _load(data, split, image_size, on_corrupt=on_corrupt)
     if None in source.dataset.element_spec["image"].shape:
         size = classifier.preprocessing["image_shape"][:2]
         source = dataclasses.replace(source, dataset=resized(source.dataset, size))
     with progress_bar("evaluating") as progress:
-        metrics = measure(classifier, source, method=method, limit=limit, seed=seed, progress=progress)
+        metrics = measure(classifier, source, method=method, target=target, limit=limit, seed=seed, progress=progress)
     if out:
         with write_aside(out) as temporary:
             temporary.write_text(json.dumps(metrics, indent=2) + "\n")

@@ -2,7 +2,7 @@
 
 from shared_layers.runtime.backends import require_tensorflow
 from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN
-from shared_layers.runtime.command import progress_bar, run_command, writable
+from shared_layers.runtime.command import mixed_policy, progress_bar, run_command, writable
 from shared_layers.runtime.datasets import dataset_builder
 from shared_layers.runtime.export import export_saved_model
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
@@ -29,6 +29,7 @@ __all__ = [
     "get_strategy",
     "is_chief",
     "make_optimizer",
+    "mixed_policy",
     "progress_bar",
     "refuse_to_replace_others",
     "require_tensorflow",

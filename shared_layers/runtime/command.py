@@ -6,6 +6,10 @@ import re
 import sys
 import warnings
 
+from shared_layers.runtime.names import unknown_name
+
+_PRECISIONS = ("bfloat16", "float16")
+
 
 def run_command(name, app):
     """Runs a kit's command and ends the process; bad input gets one line on standard error and exit code 2.
@@ -62,6 +66,29 @@ def progress_bar(title):
     with progress.Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def mixed_policy(precision):
+    """The dtype policy that an option `--mixed-precision` asks for.
+
+    Args:
+        precision: "bfloat16", "float16" or `None`.
+
+    Returns:
+        str for the constructor of a model, such as "mixed_bfloat16"; or `None`.
+
+    Raises:
+        ValueError: another precision.
+
+    Example:
+        >>> mixed_policy("bfloat16")
+        'mixed_bfloat16'
+    """
+    if precision is None:
+        return None
+    if precision not in _PRECISIONS:
+        raise unknown_name("mixed_precision", precision, _PRECISIONS)
+    return f"mixed_{precision}"
 
 
 def writable(path):

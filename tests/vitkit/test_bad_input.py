@@ -84,6 +84,7 @@ ROWS = {
         "explain photo.png --model backbone.keras --backbone --method legrad --out x.npy",
         r"takes a classifier.*'legrad'",
     ),
+    "an unknown target": (f"{EVALUATE} --target lable", r"Unknown target; did you mean 'label'"),
     "an unknown strategy": (f"{TRAIN} --strategy miror", r"did you mean 'mirrored'"),
     "an unknown precision": (f"{TRAIN} --mixed-precision float61", r"'float16'"),
     "an unknown option": (f"{EXPLAIN} --metod raw", r"No such option: --metod"),

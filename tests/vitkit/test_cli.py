@@ -16,6 +16,7 @@ from tests.vitkit.test_evidence import SIZES, with_random_weights
 from vitkit import cli
 from vitkit.backbone import ViTBackbone
 from vitkit.classifier import ViTClassifier
+from vitkit.evaluation import evaluate
 from vitkit.heatmaps import explain
 from vitkit.preprocessing import read_image
 
@@ -127,6 +128,20 @@ def test_a_backbone_converted_and_explained(folder, tmp_path):
 def test_evaluate_takes_the_size_and_the_number_asked_for(folder):
     given = ["evaluate", "--model", folder / "model.keras", "--data", folder / "birds", "--split", "validation"]
     assert run(*given, "--image-size", 10, "--limit", 5, "--method", "rollout").startswith("5 pictures, 0 of them")
+
+
+def test_evaluate_takes_the_target_and_the_precision_asked_for(folder, monkeypatch):
+    seen = {}
+
+    def measure(model, source, **options):
+        seen.update(options, policy=model.dtype_policy.name)
+        return evaluate(model, source, **options)
+
+    monkeypatch.setattr("vitkit.evaluation.evaluate", measure)
+    given = ["evaluate", "--model", folder / "model.keras", "--data", folder / "birds", "--limit", 5]
+    said = run(*given, "--target", "label", "--mixed-precision", "bfloat16")
+    assert (seen["target"], seen["policy"]) == ("label", "mixed_bfloat16")
+    assert "target label" in said
 
 
 def test_presets_lists_every_name():
