@@ -24,6 +24,12 @@ _FOCUS = {
     "deletion": ("deletion (low is good)", "deletion", np.mean),
     "insertion": ("insertion", "insertion", np.mean),
 }
+_MASKED = {
+    "clean": "clean",
+    "background_masked": "background masked",
+    "object_masked": "object masked",
+    "chance": "always the commonest class",
+}
 
 
 def evaluate(
@@ -71,7 +77,7 @@ def evaluate(
         - "num_examples", "num_with_object", "method", "target", "seed";
         - "accuracy": "top1", "top5" (with more than five classes), "per_class" {name: accuracy};
         - "masked", of the pictures with an object: accuracy "clean", "background_masked", "object_masked",
-          and "chance", the share of the commonest class;
+          and "chance", that of always saying the commonest class;
         - "focus": {metric: {"heatmap", "centre", "random"}}, see `vitkit.focus` and `vitkit.faithfulness`.
 
         What needs a class, a mask or a box that is not there is left out.
@@ -154,10 +160,10 @@ def table(metrics):
         lines += [f"{'  ' + name:<28}{value:>9.3f}" for name, value in (shares | accuracy["per_class"]).items()]
     if "masked" in metrics:
         masked = metrics["masked"]
-        lines += ["", f"{'accuracy, partly covered':<37}{'of clean':>9}"]
+        lines += ["", f"{'accuracy where there is an object':<37}{'of clean':>9}"]
         for name, value in masked.items():
             share = f"{value / masked['clean']:>9.2f}" if masked["clean"] else ""
-            lines.append(f"{'  ' + name.replace('_', ' '):<28}{value:>9.3f}{share}")
+            lines.append(f"{'  ' + _MASKED[name]:<28}{value:>9.3f}{share}")
     if "focus" in metrics:
         lines += ["", f"{'where it looks':<28}" + "".join(f"{name:>9}" for name in _MAPS)]
         for metric, values in metrics["focus"].items():

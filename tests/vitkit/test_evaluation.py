@@ -342,6 +342,7 @@ def test_the_result_is_json_and_the_table_shows_all_of_it():
     lines = [line.split() for line in text.splitlines()]
     assert ["robin", "1.000"] in lines
     assert ["object", "masked", "0.333", "0.33"] in lines
+    assert ["always", "the", "commonest", "class", "0.667", "0.67"] in lines
     assert ["pointing", "game", "1.000", "0.333", f"{metrics['focus']['pointing']['random']:.3f}"] in lines
     assert ["where", "it", "looks", "heatmap", "centre", "random"] in lines
     for section in ("accuracy", "masked", "focus"):
