@@ -11,7 +11,7 @@ import zipfile
 
 import keras
 
-from shared_layers.runtime.files import write_aside
+from shared_layers.runtime.files import remove_leftovers, write_aside
 from shared_layers.runtime.names import unknown_name
 from shared_layers.runtime.strategy import is_chief
 
@@ -19,8 +19,9 @@ from shared_layers.runtime.strategy import is_chief
 class SafeCheckpoint(keras.callbacks.Callback):
     """Keeps two whole models in a folder: `best.keras`, to use, and `last.keras`, to go on training from.
 
-    Each is written aside and then renamed, so a kill or a full disk leaves the previous one. Among several
-    workers only the chief's are kept; `resume` needs a folder that all of them see.
+    Each is written aside and then renamed, so a kill or a full disk leaves the previous one; what a kill left half-written
+    the next training in the folder removes. Among several workers only the chief's are kept; `resume` needs a folder that
+    all of them see.
 
     Where the optimizer keeps a moving average of the weights (`use_ema=True`), `best.keras` has the average
     for its weights, which `fit` also leaves in the model at its end. To choose the best by it, put
@@ -87,6 +88,12 @@ class SafeCheckpoint(keras.callbacks.Callback):
             raise ValueError(f"Expected a checkpoint of this model and optimizer. Received: path={str(path)!r}") from error
         self.best = progress["best"]
         return progress["epoch"]
+
+    def on_train_begin(self, logs=None):
+        """Removes what a killed run has left."""
+        if is_chief(getattr(self.model, "distribute_strategy", None)):
+            for name in ("best.keras", "last.keras"):
+                remove_leftovers(self.folder / name)
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes `best.keras` if this epoch is the best, and `last.keras`."""

@@ -1,6 +1,7 @@
 """Files and folders that are whole or absent."""
 
 import contextlib
+import glob
 import os
 import pathlib
 import shutil
@@ -12,7 +13,7 @@ def write_aside(path):
     """Gives a temporary path to write to, renamed onto `path` once the block has succeeded.
 
     If the block raises (a full disk, Ctrl-C), what it wrote is removed and whatever lay at `path` before
-    stays. A process that is killed leaves at most a hidden folder beside `path`.
+    stays. A process that is killed leaves at most a hidden folder beside `path`, see `remove_leftovers`.
 
     Args:
         path: str or path-like, the file or folder to write. Missing parent folders are made.
@@ -37,6 +38,20 @@ def write_aside(path):
         _rename_over(temporary, path, aside / "previous")
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(file):
+    """Removes what processes that were killed while they wrote a file left beside it.
+
+    Nobody else may be writing the file. (A folder's leftovers may hold its only copy, so those are nobody's to remove.)
+
+    Args:
+        file: str or path-like, that `write_aside` was to write.
+    """
+    file = pathlib.Path(file)
+    for aside in file.parent.glob(f".{glob.escape(file.name)}.*"):
+        if aside.is_dir():
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def refuse_to_replace_others(folder, marker):

@@ -222,11 +222,15 @@ here.fit(model, 2, [checkpoint], initial_epoch=1)
     process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == -signal.SIGKILL, process.stderr[-3000:]
     found, expected = make_model(), make_model()
-    assert runtime.SafeCheckpoint(tmp_path).resume(found) == 1
+    checkpoint = runtime.SafeCheckpoint(tmp_path)
+    assert checkpoint.resume(found) == 1
     fit(expected, 1)
     for one, other in zip(state(found), state(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     keras.saving.load_model(tmp_path / "best.keras")
+    assert len(list(tmp_path.iterdir())) == 3
+    fit(found, 2, [checkpoint], initial_epoch=1)
+    assert sorted(contents(tmp_path)) == ["best.keras", "last.keras"]
 
 
 def test_checkpoint_refuses_unknown_names(tmp_path):

@@ -77,6 +77,12 @@ with write_aside({str(path)!r}) as temporary:
 """
     assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
     assert path.read_text() == "previous"
+    assert len(list(tmp_path.iterdir())) == 2
+    others = tmp_path / ".model.keras.swp", tmp_path / "model.keras.old"
+    for other in others:
+        other.touch()
+    files.remove_leftovers(path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
 def test_refuses_to_replace_what_is_not_its_own(tmp_path):
