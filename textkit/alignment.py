@@ -1,15 +1,20 @@
-"""Alignments for the eye: a matrix of what each token of an answer attended to."""
+"""Alignments for the eye: what each token of an answer attended to, as a picture, as a page to explore, in the terminal."""
 
+import pathlib
+import unicodedata
 import warnings
 
 import numpy as np
 
 from shared_layers.runtime import write_aside
 
-_CELL, _CHARACTER, _MARGIN, _MOST_PIXELS = 0.26, 0.09, 0.25, 8000  # inches; pixels along a side
+_CELL, _CHARACTER, _MARGIN, _PAGE, _TITLE = 0.26, 0.09, 0.25, 10.0, 2.7  # inches; titles are as wide as the cells, or this
+_MOST_PIXELS = 8000  # along a side
 _DPI = 150
 _SPACE = "␣"
 _PLACEHOLDERS = "Last Resort"  # a font that comes with matplotlib and has a box for every character
+_SHORT = 2  # columns of a terminal: labels that stand upright above narrow cells
+_LEAST = 0.005  # smaller weights are 0.00
 
 
 def matrix(alignment, source, target, title=None):
@@ -21,7 +26,7 @@ def matrix(alignment, source, target, title=None):
         alignment: float (t, s) in [0, 1].
         source: list of s str, what stands above the columns.
         target: list of t str, what stands left of the rows.
-        title: str, or `None`.
+        title: str, or `None`; cut to the width of the cells, if these are not narrow.
 
     Returns:
         A `matplotlib.figure.Figure`, for `save`.
@@ -29,49 +34,161 @@ def matrix(alignment, source, target, title=None):
     Raises:
         ValueError: nothing to draw, or as many labels as there are not rows and columns.
     """
+    return grid([(alignment, source, target, title)])
+
+
+def grid(panels):
+    """Draws several alignments, side by side as far as the page is wide, then below.
+
+    Args:
+        panels: list of (alignment, source, target, title), each as `matrix` takes them.
+
+    Returns:
+        A `matplotlib.figure.Figure`, for `save`.
+
+    Raises:
+        ValueError: see `matrix`.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
-    alignment = np.asarray(alignment, "float32")
-    if alignment.size == 0 or alignment.shape != (len(target), len(source)):
-        raise ValueError(
-            "Expected an alignment of at least one token of the target with one of the source. "
-            f"Received: alignment.shape={alignment.shape}, len(target)={len(target)}, len(source)={len(source)}"
-        )
-    source, target = ([_SPACE if label.isspace() else label for label in labels] for labels in (source, target))
-    left, top = (_MARGIN + _CHARACTER * max(map(len, labels)) for labels in (target, source))
-    width, height = _CELL * len(source), _CELL * len(target)
-    foot = 2 * _MARGIN if title else _MARGIN
-    page = left + width + _MARGIN, top + height + foot
-    fonts = _fonts("".join([*source, *target, title or ""]))
+    panels = [_Panel(*panel) for panel in panels]
+    places, left, top, bottom = [], 0.0, 0.0, 0.0
+    for panel in panels:
+        if left and left + panel.width > _PAGE:
+            left, top = 0.0, bottom
+        places.append((left, top))
+        left, bottom = left + panel.width, max(bottom, top + panel.height)
+    page = max(left + panel.width for panel, (left, _) in zip(panels, places, strict=True)), bottom
+    fonts = _fonts("".join(text for panel in panels for text in (*panel.source, *panel.target, panel.title)))
     with matplotlib.rc_context({"font.family": fonts, "font.size": 9}):
         figure = Figure(page, dpi=min(_DPI, _MOST_PIXELS / max(page)))
-        axes = figure.add_axes((left / page[0], foot / page[1], width / page[0], height / page[1]))
-        axes.imshow(alignment, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-        axes.set_xticks(range(len(source)), source, rotation=90 if max(map(len, source)) > 2 else 0)
-        axes.set_yticks(range(len(target)), target)
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0)
-        # Lines between the cells, so that the eye finds its way to the labels.
-        axes.set_xticks(np.arange(len(source) - 1) + 0.5, minor=True)
-        axes.set_yticks(np.arange(len(target) - 1) + 0.5, minor=True)
-        axes.grid(which="minor", color="#dddddd", linewidth=0.5)
-        axes.tick_params(which="minor", length=0)
-        if title:
-            figure.text(0.5, _MARGIN / page[1], title, ha="center", va="center")
+        for panel, place in zip(panels, places, strict=True):
+            panel.draw(figure, *place)
     return figure
 
 
-def save(path, figure):
-    """Writes a figure as PNG; the file is whole or absent.
+def page(translations, title="Attention"):
+    """Sets alignments out as an HTML page of its own, where a token that is pointed at shows its weights as numbers.
+
+    Args:
+        translations: list of `textkit.translator.Translation`; each becomes a matrix, as that of `matrix`.
+        title: str.
+
+    Returns:
+        str, for `save`. The page needs nothing but itself.
+    """
+    import jinja2
+
+    shown = [
+        {
+            "source": each.source,
+            "text": each.text,
+            "source_tokens": _visible(each.source_tokens),
+            "rows": list(zip(_visible(each.tokens), each.alignment.tolist(), strict=True)),
+            "long": _longest(each.source_tokens) > _SHORT,
+        }
+        for each in translations
+    ]
+    template = pathlib.Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    return environment.from_string(template).render(translations=shown, title=title)
+
+
+def table(translation, most=3):
+    """Sets an alignment out for the terminal: each token of the answer with what it attended to most.
+
+    Args:
+        translation: a `textkit.translator.Translation`.
+        most: int, source tokens of each.
+
+    Returns:
+        A `rich.table.Table`.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = Table("token", "attended to", *[""] * (most - 1), box=box.SIMPLE_HEAD)
+    source = _visible(translation.source_tokens)
+    for token, weights in zip(_visible(translation.tokens), translation.alignment, strict=True):
+        largest = [index for index in np.argsort(-weights, kind="stable")[:most] if weights[index] >= _LEAST]
+        rows.add_row(*(Text(text) for text in [token, *(f"{source[index]} {weights[index]:.2f}" for index in largest)]))
+    return rows
+
+
+def save(path, content):
+    """Writes a figure as PNG, or a page; the file is whole or absent.
 
     Args:
         path: str or path-like.
-        figure: `matplotlib.figure.Figure`.
+        content: `matplotlib.figure.Figure`, or str.
     """
     with write_aside(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # `matrix` has said so
-        figure.savefig(temporary, format="png")
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # `grid` has said so
+        if isinstance(content, str):
+            temporary.write_text(content, encoding="utf-8")
+        else:
+            content.savefig(temporary, format="png")
+
+
+class _Panel:
+    """A matrix with its labels: `width` and `height` in inches, and how to draw it at a place."""
+
+    def __init__(self, alignment, source, target, title=None):
+        self.alignment = np.asarray(alignment, "float32")
+        if self.alignment.size == 0 or self.alignment.shape != (len(target), len(source)):
+            raise ValueError(
+                "Expected an alignment of at least one token of the target with one of the source. "
+                f"Received: alignment.shape={self.alignment.shape}, len(target)={len(target)}, len(source)={len(source)}"
+            )
+        self.source, self.target = _visible(source), _visible(target)
+        self.left, self.top = (_MARGIN + _CHARACTER * _longest(labels) for labels in (target, source))
+        self.cells = _CELL * len(source), _CELL * len(target)
+        self.title = _cut(title or "", int(max(self.cells[0], _TITLE) / _CHARACTER))
+        self.width = self.left + max(self.cells[0], _CHARACTER * _columns(self.title)) + _MARGIN
+        self.height = self.top + self.cells[1] + (2 * _MARGIN if title else _MARGIN)
+
+    def draw(self, figure, left, top):
+        """Draws the panel, its upper left corner so many inches from that of the figure."""
+        page_width, page_height = figure.get_size_inches()
+        left, bottom = left + self.left, page_height - top - self.top - self.cells[1]
+        axes = figure.add_axes(
+            (left / page_width, bottom / page_height, self.cells[0] / page_width, self.cells[1] / page_height)
+        )
+        axes.imshow(self.alignment, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+        axes.set_xticks(range(len(self.source)), self.source, rotation=90 if _longest(self.source) > _SHORT else 0)
+        axes.set_yticks(range(len(self.target)), self.target)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        # Lines between the cells, so that the eye finds its way to the labels.
+        axes.set_xticks(np.arange(len(self.source) - 1) + 0.5, minor=True)
+        axes.set_yticks(np.arange(len(self.target) - 1) + 0.5, minor=True)
+        axes.grid(which="minor", color="#dddddd", linewidth=0.5)
+        axes.tick_params(which="minor", length=0)
+        figure.text(left / page_width, (bottom - _MARGIN / 2) / page_height, self.title, va="center")
+
+
+def _visible(labels):
+    return [_SPACE if label.isspace() else label for label in labels]
+
+
+def _cut(text, columns):
+    if _columns(text) <= columns:
+        return text
+    kept = text[: columns - 1]
+    while _columns(kept) >= columns:
+        kept = kept[:-1]
+    return kept + "…"
+
+
+def _longest(labels):
+    return max(map(_columns, labels))
+
+
+def _columns(text):
+    """How wide a text is in a terminal: Chinese characters take two columns."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _fonts(text):

@@ -1,0 +1,158 @@
+"""The whole way from spelling to pronunciation: train with and without attention, measure, translate, draw."""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+import time
+
+import keras
+
+from shared_layers.runtime import get_strategy, progress_bar, write_aside
+from textkit import alignment
+from textkit.datasets import load
+from textkit.evaluation import evaluate
+from textkit.recurrent import RecurrentSeq2Seq
+from textkit.training import train
+from textkit.translator import Translator
+
+WORDS = ("whistle", "wednesday", "psychology", "autobiography", "incompatibility", "institutionalized")  # none in train
+MODEL = {"cell": "gru", "hidden_dim": 128, "embedding_dim": 64, "dropout": 0.1}
+_ATTENTION = {"without_attention": None, "with_attention": "additive"}
+_DRAWN = "with_attention"
+_RATES = (("phoneme", "per"), ("word", "wer"))
+# Of each split every so many-th word.
+_THINNED, _SMOKE_THINNED = {"train": 1, "validation": 2, "test": 4}, {"train": 200, "validation": 100, "test": 500}
+
+
+def run_demo(
+    words=WORDS, folder="runs/textkit_demo", epochs=4, strategy="none", smoke=False, seed=0, report=lambda text: None
+):
+    """Trains the same small GRUs without and with attention on CMUdict, measures both, and draws what one attends to.
+
+    The folder gets `without_attention/` and `with_attention/` (runs of `textkit.train`), `attention.png`,
+    `attention.html` and `metrics.json`.
+
+    Args:
+        words: list of str, to translate; capitals are made small, as all letters of CMUdict are.
+        folder: str or path-like.
+        epochs: int.
+        strategy: str, see `shared_layers.runtime.get_strategy`.
+        smoke: bool, few words and one epoch, to see in seconds that all runs; what it measures means nothing.
+        seed: int.
+        report: callable of str, told what is going on.
+
+    Returns:
+        dict, what `metrics.json` holds: "without_attention" and "with_attention", each with "training" (see
+        `textkit.train`) and "test" (see `textkit.evaluate`); "words", a list of {"word", "right" (what CMUdict says, if
+        anything), "trained_on", and the answer of each model}; and "seconds" of all.
+
+    Raises:
+        ValueError: no word, or one without a letter; the package `cmudict` is not installed.
+    """
+    began = time.monotonic()
+    words = [word.strip().lower() for word in words]
+    if not all(words) or not words:
+        raise ValueError(f"Expected words to translate. Received: {words=}")
+    folder = pathlib.Path(folder)
+    report("data: CMUdict")
+    everything = load("g2p")
+    steps = _SMOKE_THINNED if smoke else _THINNED
+    pairs = dataclasses.replace(everything, **{split: getattr(everything, split)[::step] for split, step in steps.items()})
+    vocabularies = pairs.vocabularies()
+    epochs = 1 if smoke else epochs
+    metrics, answers = {}, {}
+    for name, attention in _ATTENTION.items():
+        keras.utils.set_random_seed(seed)  # of the new weights
+        with get_strategy(strategy).scope():
+            model = RecurrentSeq2Seq(*(vocabulary.size for vocabulary in vocabularies), attention=attention, **MODEL)
+        report(f"{_said(name)}: {model.count_params():,} parameters, {epochs} epochs of {len(pairs.train):,} words")
+        options = {"epochs": epochs, "learning_rate": 3e-3, "warmup_steps": 200, "seed": seed}
+        training = train(model, pairs, vocabularies, folder / name, **options)
+        translator = Translator.load(folder / name)
+        report(f"{_said(name)}: translating {len(pairs.test):,} test words")
+        with progress_bar("translating") as progress:
+            test = evaluate(translator, pairs, progress=progress)
+        metrics[name] = {"training": training, "test": test}
+        answers[name] = translator.translate(words, return_attention=True)
+    right = dict(everything.train + everything.validation + everything.test)
+    trained_on = dict(pairs.train)
+    metrics["words"] = [
+        {
+            "word": word,
+            "right": right.get(word, []),
+            "trained_on": word in trained_on,
+            **{name: found[index].text for name, found in answers.items()},
+        }
+        for index, word in enumerate(words)
+    ]
+    _draw(answers, folder)
+    metrics["seconds"] = time.monotonic() - began
+    with write_aside(folder / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def summary(metrics, folder):
+    """Sets the demo's numbers and answers as text, with what to try next.
+
+    Args:
+        metrics: dict that `run_demo` returned.
+        folder: str or path-like, where the demo wrote.
+
+    Returns:
+        str of several lines.
+    """
+    names = list(_ATTENTION)
+    runs = [metrics[name] for name in names]
+    measured = [
+        (f"{runs[0]['test']['num_examples']:,} test words", *map(_said, names)),
+        *((f"{rate} error rate", *(f"{run['test'][key]:.1%}" for run in runs)) for rate, key in _RATES),
+        ("seconds of training", *(f"{run['training']['seconds']:.0f}" for run in runs)),
+    ]
+    said = [("", *map(_said, names), "CMUdict")]
+    for each in metrics["words"]:
+        word = f"{each['word']} *" if each["trained_on"] else each["word"]
+        said.append((word, *(each[name] for name in names), " or ".join(each["right"]) or "-"))
+    known = ["* was among the words to learn from"] if any(each["trained_on"] for each in metrics["words"]) else []
+    word, run = shlex.quote(metrics["words"][-1]["word"]), shlex.quote(f"{folder}/{_DRAWN}")
+    return "\n".join(
+        [
+            *_aligned(measured),
+            "",
+            *_aligned(said),
+            *known,
+            "",
+            f"{metrics['seconds']:.0f} s in all; everything is in {folder}",
+            "",
+            "Next:",
+            f"  look at {folder}/attention.png, and open {folder}/attention.html: point at a sound",
+            f"  textkit explain {word} --model {run}",
+            f"  textkit evaluate g2p --model {run} --method greedy",
+            f"  tensorboard --logdir {shlex.quote(str(folder))}",
+            "  textkit train g2p --model gru_additive --epochs 20 --out runs/g2p",
+        ]
+    )
+
+
+def _draw(answers, folder):
+    """What the model with attention attended to; of each word below, what the other one answers."""
+    drawn, fixed = answers[_DRAWN], answers["without_attention"]
+    panels = [
+        (each.alignment, each.source_tokens, each.tokens, f"without: {other.text}")
+        for each, other in zip(drawn, fixed, strict=True)
+        if each.tokens  # else nothing was written, hence nothing attended to
+    ]
+    if panels:
+        alignment.save(folder / "attention.png", alignment.grid(panels))
+    alignment.save(folder / "attention.html", alignment.page(drawn, title="From spelling to pronunciation"))
+
+
+def _said(name):
+    return name.replace("_", " ")
+
+
+def _aligned(rows):
+    """Lines of columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
