@@ -20,8 +20,8 @@ from shared_layers.runtime import (
 )
 from textkit.datasets import batches
 from textkit.recurrent import ScheduledSampling
-from textkit.seq2seq import Seq2Seq, TokenCrossEntropy
-from textkit.translator import Translator, check_vocabularies, source_positions
+from textkit.seq2seq import TokenCrossEntropy
+from textkit.translator import check_vocabularies, read_texts, source_positions, write_texts
 
 _RANGES = {
     **TRAINING_RANGES,
@@ -60,9 +60,9 @@ def train(
 ):
     """Trains a model with teacher forcing and Adam, or AdamW where weights decay.
 
-    The folder gets `translator/` (the best model with its vocabularies, see `textkit.Translator.load`), `best.keras` (by the
-    share of the validation's tokens that are right, given those before), `last.keras` (to resume from) and `logs/` for
-    TensorBoard.
+    The folder gets `vocabularies.json`, `best.keras` (by the share of the validation's tokens that are right, given those
+    before), `last.keras` (to resume from) and `logs/` for TensorBoard. From the first epoch on `textkit.Translator.load`
+    reads it, however the run ends.
 
     Args:
         model: a `textkit.seq2seq.Seq2Seq`, made under the strategy's scope, and with `dtype="mixed_bfloat16"` or
@@ -100,7 +100,7 @@ def train(
 
     Raises:
         ValueError: an option out of its range, vocabularies that are not the model's, no pairs that are short enough, a
-            checkpoint of another model; in training, a loss that is no longer finite.
+            checkpoint of another model or with other vocabularies; in training, a loss that is no longer finite.
         OSError: the folder cannot be made.
 
     Reference:
@@ -157,7 +157,9 @@ def train(
         )
     checkpoint = SafeCheckpoint(folder, monitor="val_accuracy", mode="max")
     first_epoch = checkpoint.resume(model) if resume else 0
-    folder.mkdir(parents=True, exist_ok=True)
+    if is_chief(strategy):
+        longest = _least(_longest_target(pairs, vocabularies[1]), given["max_target_length"], _LONGEST_ANSWER)
+        _begin(folder, first_epoch, vocabularies, longest)
     callbacks = [StopOnNaN(), checkpoint, keras.callbacks.TensorBoard(folder / "logs")]
     if ema_momentum is not None:
         callbacks.insert(0, keras.callbacks.SwapEMAWeights())
@@ -175,9 +177,6 @@ def train(
             callbacks=[*callbacks, *([bar] if progress else [])],
             verbose=0,
         ).history
-    if is_chief(strategy):
-        longest = _least(_longest_target(pairs, vocabularies[1]), given["max_target_length"], _LONGEST_ANSWER)
-        Translator(Seq2Seq.from_preset(folder / "best.keras"), *vocabularies, longest).save(folder / "translator")
     return {
         "epochs": epochs,
         "steps_per_epoch": steps_per_epoch,
@@ -186,6 +185,18 @@ def train(
         "best_accuracy": checkpoint.best,
         "history": {name: [float(value) for value in values] for name, values in history.items()},
     }
+
+
+def _begin(folder, first_epoch, vocabularies, max_length):
+    """Makes the folder one of these vocabularies, whose models are to come; where a run goes on, sees that it is."""
+    if not first_epoch:
+        for name in ("best.keras", "last.keras"):  # of an earlier run, whose vocabularies may be others
+            (folder / name).unlink(missing_ok=True)
+        write_texts(folder, *vocabularies, max_length)
+        return
+    known = read_texts(folder)[:2]
+    if [each.get_config() for each in known] != [each.get_config() for each in vocabularies]:
+        raise ValueError(f"Expected the vocabularies that the run began with. Received: others, to resume {str(folder)!r}")
 
 
 def _least(*numbers):

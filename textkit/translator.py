@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import warnings
 
 import numpy as np
@@ -12,12 +13,12 @@ from shared_layers.runtime import refuse_to_replace_others, unknown_name, write_
 from textkit.seq2seq import Seq2Seq
 from textkit.vocabulary import END, PAD, UNKNOWN, Vocabulary
 
-_MODEL, _TEXTS = "model.keras", "vocabularies.json"
-_INSIDE_A_RUN = "translator"
+_MODEL, _MODEL_OF_A_RUN, _TEXTS = "model.keras", "best.keras", "vocabularies.json"
 _TOO_LONG = ("truncate", "refuse")
-_READINGS = ("same_step", "shifted")
+READINGS = ("same_step", "shifted")
 _WIDTH_STEP = 8  # sources are padded to multiples of it: few shapes, each of which is compiled
 _NAMED = 5
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # what Python makes of bytes on a command line that are no UTF-8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Translator:
         max_length: int, the most tokens of an answer, the end included, where `translate` is not told another.
 
     Raises:
-        ValueError: a vocabulary of another size than the model's.
+        ValueError: a vocabulary of another size than the model's, or a `max_length` that is none.
 
     Example:
         >>> from textkit.recurrent import RecurrentSeq2Seq
@@ -74,6 +75,8 @@ class Translator:
 
     def __init__(self, model, source_vocabulary, target_vocabulary, max_length=64):
         check_vocabularies(model, source_vocabulary, target_vocabulary)
+        if not isinstance(max_length, int) or max_length < 1:
+            raise ValueError(f"`max_length` should be a positive int. Received: max_length={max_length!r}")
         self.model = model
         self.source_vocabulary = source_vocabulary
         self.target_vocabulary = target_vocabulary
@@ -93,6 +96,7 @@ class Translator:
         top_p=None,
         seed=None,
         max_length=None,
+        num_best=None,
         batch_size=64,
         too_long="truncate",
         progress=None,
@@ -114,23 +118,26 @@ class Translator:
             top_p: float or `None`.
             seed: int or `None`, for "sample".
             max_length: int, the most tokens of an answer, the end included; `None` for the translator's own.
+            num_best: int up to `beam_width`, for "beam": how many answers to give to each string, where there are so many;
+                `None` gives the best one.
             batch_size: int, how many strings at once.
             too_long: what becomes of strings of more tokens than the model has positions: "truncate" cuts them and warns,
                 "refuse" raises.
             progress: callable of (done, total), both in strings; or `None`.
 
         Returns:
-            list of str; with `return_attention`, list of `Translation`.
+            list of str; with `return_attention`, list of `Translation`; with `num_best`, a list of these for each string,
+            best first: by `score` over the penalty for its length.
 
         Raises:
-            ValueError: no list, a string without anything in it, one that is too long and to be refused, or an option out of
-                its range.
+            ValueError: no list, a string that is no Unicode or without anything in it, one that is too long and to be
+                refused, or an option out of its range.
 
         Reference:
             Chen et al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation", section 3 ("shifted").
         """
-        if reading not in _READINGS:
-            raise unknown_name("reading", reading, _READINGS)
+        if reading not in READINGS:
+            raise unknown_name("reading", reading, READINGS)
         if too_long not in _TOO_LONG:
             raise unknown_name("too_long", too_long, _TOO_LONG)
         if batch_size < 1:
@@ -150,13 +157,22 @@ class Translator:
                 temperature=temperature,
                 top_k=top_k,
                 top_p=top_p,
+                num_best=num_best,
             )
-            texts = self.target_vocabulary.decode(written["ids"][: len(rows)])
-            for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
-                answer = {name: values[place] for name, values in written.items()}
-                if reading == "shifted":
-                    answer["alignment"] = np.pad(answer["alignment"][1:], ((0, 1), (0, 0)))
-                found[row] = self._translation(strings[row], ids[row], text, answer) if return_attention else text
+            if num_best is None:
+                written = {name: values[:, None] for name, values in written.items()}  # (b, n, ...), as with it
+            if reading == "shifted":
+                written["alignment"] = np.pad(written["alignment"][:, :, 1:], ((0, 0), (0, 0), (0, 1), (0, 0)))
+            texts = np.array(self.target_vocabulary.decode(np.concatenate(written["ids"])), object)
+            written["texts"] = texts.reshape(written["lengths"].shape)
+            for place, row in enumerate(rows):
+                ranks = np.flatnonzero(~np.isneginf(written["scores"][place]))
+                answers = [{name: values[place, rank] for name, values in written.items()} for rank in ranks]
+                if return_attention:
+                    answers = [self._translation(strings[row], ids[row], answer) for answer in answers]
+                else:
+                    answers = [answer["texts"] for answer in answers]
+                found[row] = answers[0] if num_best is None else answers
             if progress is not None:
                 progress(start + len(rows), len(order))
         return found
@@ -171,22 +187,17 @@ class Translator:
             ValueError: the folder holds something else.
         """
         refuse_to_replace_others(folder, marker=_TEXTS)
-        texts = {
-            "source": self.source_vocabulary.get_config(),
-            "target": self.target_vocabulary.get_config(),
-            "max_length": self.max_length,
-        }
         with write_aside(folder) as temporary:
             temporary.mkdir()
             self.model.override().save(temporary / _MODEL)
-            (temporary / _TEXTS).write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_texts(temporary, self.source_vocabulary, self.target_vocabulary, self.max_length)
 
     @classmethod
     def load(cls, folder):
-        """Reads what `save` wrote.
+        """Reads what `save` wrote, or the best model so far of a run of `textkit.train`.
 
         Args:
-            folder: str or path-like, of a translator, or of a run of `textkit.train`, which has one in it.
+            folder: str or path-like, of a translator or of a run, at any time after its first epoch.
 
         Returns:
             A `Translator`.
@@ -196,17 +207,14 @@ class Translator:
             ValueError: it is not whole, or its vocabularies are not of its model.
         """
         folder = pathlib.Path(folder)
-        if (folder / _INSIDE_A_RUN).is_dir():
-            folder = folder / _INSIDE_A_RUN
-        if not (folder / _TEXTS).is_file():
-            raise FileNotFoundError(f"Expected a folder with {_MODEL} and {_TEXTS}. Received: folder={os.fspath(folder)!r}")
-        try:
-            texts = json.loads((folder / _TEXTS).read_text(encoding="utf-8"))
-            source, target = (Vocabulary.from_config(texts[side]) for side in ("source", "target"))
-            max_length = texts["max_length"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"Expected whole vocabularies ({error}). Received: {os.fspath(folder / _TEXTS)!r}") from error
-        return cls(Seq2Seq.from_preset(folder / _MODEL), source, target, max_length)
+        models = [folder / name for name in (_MODEL, _MODEL_OF_A_RUN) if (folder / name).is_file()]
+        if not models:
+            raise FileNotFoundError(
+                f"Expected a folder with {_TEXTS} and with {_MODEL} or, of a run, {_MODEL_OF_A_RUN}. "
+                f"Received: folder={os.fspath(folder)!r}"
+            )
+        source, target, max_length = read_texts(folder)
+        return cls(Seq2Seq.from_preset(models[0]), source, target, max_length)
 
     def _encode(self, strings, too_long):
         """A list of ids for each string; says what is wrong with them."""
@@ -215,6 +223,8 @@ class Translator:
         for index, string in enumerate(strings):
             if not string.strip():
                 raise ValueError(f"Expected text in every string. Received: strings[{index}]={string!r}")
+            if _SURROGATE.search(string):
+                raise ValueError(f"Expected UTF-8 in every string. Received: strings[{index}]={string!r}")
         ids = self.source_vocabulary.encode(list(strings)).to_list() if len(strings) else []
         unknown = [index for index, row in enumerate(ids) if UNKNOWN in row]
         if unknown:
@@ -242,12 +252,12 @@ class Translator:
             padded[index, : len(row)] = row
         return padded
 
-    def _translation(self, source, ids, text, answer):
+    def _translation(self, source, ids, answer):
         length = answer["lengths"] - (END in answer["ids"])
         words, word_of_token = self.source_vocabulary.words(source)
         return Translation(
             source=source,
-            text=text,
+            text=answer["texts"],
             source_tokens=self.source_vocabulary.tokens(ids),
             tokens=self.target_vocabulary.tokens(answer["ids"][:length]),
             alignment=answer["alignment"][:length, : len(ids)],
@@ -255,6 +265,44 @@ class Translator:
             words=words,
             word_of_token=word_of_token[: len(ids)],
         )
+
+
+def write_texts(folder, source_vocabulary, target_vocabulary, max_length):
+    """Writes what a translator has beside its model.
+
+    Args:
+        folder: path-like, where the model is, or is going to be.
+        source_vocabulary: `textkit.vocabulary.Vocabulary`.
+        target_vocabulary: `textkit.vocabulary.Vocabulary`.
+        max_length: int, see `Translator`.
+    """
+    texts = {"source": source_vocabulary.get_config(), "target": target_vocabulary.get_config(), "max_length": max_length}
+    with write_aside(pathlib.Path(folder) / _TEXTS) as temporary:
+        temporary.write_text(json.dumps(texts, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_texts(folder):
+    """Reads what `write_texts` wrote.
+
+    Args:
+        folder: path-like.
+
+    Returns:
+        (source `Vocabulary`, target `Vocabulary`, max_length).
+
+    Raises:
+        OSError: there is nothing.
+        ValueError: it is not whole.
+    """
+    path = pathlib.Path(folder) / _TEXTS
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a folder with {_TEXTS}. Received: folder={os.fspath(folder)!r}")
+    try:
+        texts = json.loads(path.read_text(encoding="utf-8"))
+        source, target = (Vocabulary.from_config(texts[side]) for side in ("source", "target"))
+        return source, target, texts["max_length"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"Expected whole vocabularies ({error}). Received: {os.fspath(path)!r}") from error
 
 
 def check_vocabularies(model, source_vocabulary, target_vocabulary):

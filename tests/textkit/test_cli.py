@@ -40,7 +40,7 @@ ROWS = {
     "weights that grow": (f"train dates {SMALL} --weight-decay=-1 --out x", r"at least 0.*weight_decay=-1"),
     "no epoch": ("train dates --epochs 0 --out x", r"'--epochs'.* 1"),
     "a run below a file": ("train dates --out empty.tsv/x", r"'empty\.tsv' is a file"),
-    "no model": ("translate hello --model nothing", r"a folder with model\.keras and vocabularies\.json.*'nothing'"),
+    "no model": ("translate hello --model nothing", r"a folder with vocabularies\.json and .*best\.keras.*'nothing'"),
     "no text": ("translate '' --model run", r"text in every string. Received: strings\[0\]=''"),
     "only spaces": ("translate '  ' --model run", r"text in every string. Received: strings\[0\]=' '"),
     "no beam": ("translate 2026-11-21 --model run --beam-width 0", r"'--beam-width'.* 1"),
@@ -75,7 +75,7 @@ def trained(folder, command):
 
 
 def test_dates_from_training_to_a_drawing(folder, trained):
-    assert {"best.keras", "last.keras", "logs", "translator"} == {path.name for path in (folder / "run").iterdir()}
+    assert {"best.keras", "last.keras", "logs", "vocabularies.json"} == {path.name for path in (folder / "run").iterdir()}
     code, out, error = trained(f"train dates {SMALL.replace('--epochs 1', '--epochs 2')} --out run --resume")
     assert code == 0, error
     assert re.findall(r"epoch \S+", error) == ["epoch 2/2"]
@@ -103,7 +103,7 @@ def test_dates_from_training_to_a_drawing(folder, trained):
 
 
 def test_what_the_vocabulary_lacks_is_said_in_one_line(trained):
-    code, out, error = trained("translate '21 ☃ 2026' '1 May 2026' --model run/translator")
+    code, out, error = trained("translate '21 ☃ 2026' '1 May 2026' --model run")
     assert (code, out.count("\n")) == (0, 2)
     assert error == "textkit: Read as unknown: what the vocabulary lacks of 1 of 2 texts: '21 ☃ 2026'\n"
 

@@ -21,7 +21,7 @@ TEXTS = ["bad", "a", "cab age", "deaf", "i"]
 def make_translator(name="additive", **options):
     letters, words = Vocabulary(list(LETTERS)), Vocabulary(WORDS.split(), "words")
     model = make(name)
-    if name == "additive":  # so that it writes words, and ends sooner or later
+    if isinstance(model, RecurrentSeq2Seq):  # so that it writes words, and ends sooner or later
         model.head.bias.assign(np.where(np.arange(19) < END, -100.0, 0.0))
     return Translator(model, letters, words, **{"max_length": 7, **options})
 
@@ -82,6 +82,25 @@ def test_a_beam_is_no_worse_and_sampling_follows_the_seed(translator):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
+def test_several_answers_come_best_first(translator):
+    options = {"beam_width": 5, "return_attention": True}
+    best, found = translator.translate(TEXTS, **options), translator.translate(TEXTS, num_best=3, batch_size=2, **options)
+    assert translator.translate(TEXTS, num_best=3, beam_width=5) == [[each.text for each in answers] for answers in found]
+    for first, answers in zip(best, found, strict=True):
+        assert len({tuple(each.tokens) for each in answers}) == 3
+        assert (answers[0].text, answers[0].source) == (first.text, first.source)
+        assert_close(answers[0].alignment, first.alignment)
+        lengths = [len(each.tokens) + (len(each.tokens) < 7) for each in answers]  # with the end, where there is one
+        ranked = [each.score / ((5 + length) / 6) ** 0.6 for each, length in zip(answers, lengths, strict=True)]
+        assert ranked == sorted(ranked, reverse=True)
+
+
+def test_there_may_be_fewer_answers_than_asked_for(translator):
+    [answers] = translator.translate(["bad"], beam_width=23, num_best=23, max_length=1, return_attention=True)
+    assert sorted(each.score for each in answers)[0] > -np.inf
+    assert len({tuple(each.tokens) for each in answers}) == len(answers) == 19  # the model's symbols
+
+
 def test_nothing_to_translate(translator):
     assert translator.translate([]) == []
 
@@ -94,12 +113,11 @@ def test_progress_counts_texts(translator):
 
 def test_saved_and_loaded_it_answers_the_same(translator, tmp_path):
     for _ in range(2):  # the second replaces the first
-        translator.save(tmp_path / "run" / "translator")
-    assert {path.name for path in (tmp_path / "run" / "translator").iterdir()} == {"model.keras", "vocabularies.json"}
-    for folder in (tmp_path / "run" / "translator", tmp_path / "run"):
-        loaded = Translator.load(folder)
-        assert loaded.max_length == 7
-        assert loaded.translate(TEXTS) == translator.translate(TEXTS)
+        translator.save(tmp_path / "saved")
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"model.keras", "vocabularies.json"}
+    loaded = Translator.load(tmp_path / "saved")
+    assert loaded.max_length == 7
+    assert loaded.translate(TEXTS) == translator.translate(TEXTS)
 
 
 def test_loads_in_a_fresh_process_where_nothing_heavy_is_imported(translator, tmp_path):
@@ -139,6 +157,9 @@ def test_long_texts_are_cut_or_refused():
         ([" \t", "a"], {}, r"text in every string. Received: strings\[0\]=' \\t'"),
         ("bad", {}, r"a list of strings. Received: strings='bad'"),
         (["a"], {"beam_width": 0}, r"beam_width must be at least 1. Received: beam_width=0"),
+        (["a"], {"num_best": 5}, r"num_best must be from 1 to beam_width. Received: num_best=5, beam_width=4"),
+        (["a"], {"num_best": 0}, r"num_best must be from 1 to beam_width. Received: num_best=0"),
+        (["a"], {"num_best": 2, "method": "greedy"}, r"num_best needs method='beam'. Received: num_best=2, method='greedy'"),
         (["a"], {"method": "bean"}, r"Unknown method; did you mean 'beam'"),
         (["a"], {"max_length": 0}, r"max_length must be at least 1"),
         (["a"], {"batch_size": 0}, r"at least 1. Received: batch_size=0"),
@@ -166,11 +187,14 @@ def test_refuses_vocabularies_of_another_model(translator, tmp_path):
 
 
 def test_refuses_what_is_no_translator(translator, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"a folder with model.keras and vocabularies.json. Received: folder="):
+    with pytest.raises(FileNotFoundError, match=r"a folder with vocabularies.json and with model.keras .*: folder="):
         Translator.load(tmp_path)
     (tmp_path / "other.txt").touch()
     with pytest.raises(ValueError, match="a new or empty folder"):
         translator.save(tmp_path)
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(FileNotFoundError, match=r"Expected a folder with vocabularies.json. Received: folder="):
+        Translator.load(tmp_path)
     (tmp_path / "vocabularies.json").write_text('{"source": {')
     with pytest.raises(ValueError, match=r"Expected whole vocabularies"):
         Translator.load(tmp_path)
