@@ -187,13 +187,20 @@ def evaluate(
     max_length: MaxLength = None,
     reading: Reading = "same_step",
     too_long: TooLong = "truncate",
+    metric: Annotated[
+        str | None, typer.Option(help="per, exact_match, bleu or rouge, each with its kin, instead of the data's own.")
+    ] = None,
     tokenize: Annotated[str, typer.Option(help="How BLEU splits words: 13a, zh, intl, char or none.")] = "13a",
     out: Annotated[Path | None, typer.Option(help="JSON file to write.", dir_okay=False, callback=writable)] = None,
     seed: Seed = 0,
 ):
-    """Translate a split and measure the answers: PER and WER, exact match and AER, or BLEU and chrF.
+    """Translate a split and measure the answers: PER and WER, exact match and AER, BLEU and chrF, or ROUGE.
 
-    Example: textkit evaluate dates --model runs/dates
+    Examples:
+
+    textkit evaluate dates --model runs/dates
+
+    textkit evaluate summaries.tsv --metric rouge --model runs/summaries
     """
     from shared_layers.runtime import write_aside
     from textkit.evaluation import evaluate as measure
@@ -204,7 +211,7 @@ def evaluate(
     options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
     options |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
     with progress_bar("translating") as progress:
-        metrics = measure(translator, pairs, split, tokenize=tokenize, progress=progress, **options)
+        metrics = measure(translator, pairs, split, metric=metric, tokenize=tokenize, progress=progress, **options)
     written = json.dumps(metrics, indent=2)
     if out:
         with write_aside(out) as temporary:
@@ -372,7 +379,6 @@ def _translated(texts, model, attention, html, num_best=None, **options):
 def _load(data, limit, on_corrupt, reverse):
     """Loads pairs; what tensorflow_datasets prints as it prepares them is no result, so it goes to standard error."""
     from textkit.datasets import load
-    from textkit.datasets.pairs import SPLITS
 
     if data.startswith("tfds:"):
         options = {"limit": limit, "reverse": reverse}
@@ -382,4 +388,4 @@ def _load(data, limit, on_corrupt, reverse):
         options = {} if data in ("g2p", "dates") else {"on_corrupt": on_corrupt}
     with contextlib.redirect_stdout(sys.stderr), progress_bar("reading"):
         pairs = load(data, **options)
-    return dataclasses.replace(pairs, **{split: getattr(pairs, split)[:limit] for split in SPLITS})
+    return pairs.limited(limit)

@@ -5,15 +5,18 @@ from textkit import metrics
 from textkit.datasets.dates import dated_texts
 from textkit.datasets.pairs import SPLITS
 
+METRICS = ("per", "exact_match", "bleu", "rouge")
 
-def evaluate(translator, pairs, split="test", *, limit=None, tokenize="13a", progress=None, **options):
+
+def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokenize="13a", progress=None, **options):
     """Translates a split and measures what came out.
 
     Args:
         translator: a `textkit.Translator`.
-        pairs: `textkit.datasets.Pairs`. Its name says what is measured: of "g2p" PER and WER; of "dates" exact matches and,
-            where the model has attention, AER; of anything else BLEU and chrF.
+        pairs: `textkit.datasets.Pairs`.
         split: "train", "validation" or "test".
+        metric: what is measured: "per" and WER, of pronunciations; "exact_match" and, of dates where the model has
+            attention, AER; "bleu" and chrF, of translations; "rouge", of summaries. `None` means that of the pairs.
         limit: int, the first so many pairs; `None` for all.
         tokenize: str, for BLEU, see `textkit.metrics.bleu`: "zh" for Chinese.
         progress: callable of (done, total), or `None`.
@@ -21,32 +24,37 @@ def evaluate(translator, pairs, split="test", *, limit=None, tokenize="13a", pro
 
     Returns:
         dict, ready for JSON: "data", "split", "num_examples", and "per" and "wer" (shares), or "exact_match" and "aer"
-        (shares), or "bleu" and "chrf" (0 .. 100).
+        (shares), or "bleu" and "chrf" (0 .. 100), or "rouge1", "rouge2" and "rougeL" (shares).
 
     Raises:
-        ValueError: an unknown split, no pairs, dates that are not those of `textkit.datasets.load("dates")`, or an option of
-            `translate` out of its range.
+        ValueError: an unknown split or metric, no pairs, dates that are not those of `textkit.datasets.load("dates")`, or an
+            option of `translate` out of its range.
     """
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
+    metric = pairs.metric if metric is None else metric
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, METRICS)
     examples = getattr(pairs, split)[:limit]
     if not examples:
         raise ValueError(f"Expected pairs to translate. Received: none in {split} of {pairs.name!r}, {limit=}")
     sources, references = [source for source, _ in examples], [targets for _, targets in examples]
-    gold = _gold(split, sources) if pairs.name == "dates" else None
+    gold = _gold(split, sources) if metric == "exact_match" and pairs.name == "dates" else None
     found = translator.translate(sources, return_attention=gold is not None, progress=progress, **options)
     answers = [each.text for each in found] if gold else found
-    if pairs.name == "g2p":
+    if metric == "per":
         measured = {
             "per": metrics.phoneme_error_rate(answers, references),
             "wer": metrics.word_error_rate(answers, references),
         }
-    elif gold:
+    elif metric == "exact_match":
         measured = {"exact_match": metrics.exact_match(answers, references)}
-        if any(each.alignment.any() for each in found):
+        if gold and any(each.alignment.any() for each in found):
             links = [text.links(each.alignment.argmax(-1)) for text, each in zip(gold, found, strict=True)]
             sure, possible = [text.sure for text in gold], [text.possible for text in gold]
             measured["aer"] = metrics.alignment_error_rate(links, sure, possible)
+    elif metric == "rouge":
+        measured = metrics.rouge(answers, references)
     else:
         measured = {"bleu": metrics.bleu(answers, references, tokenize), "chrf": metrics.chrf(answers, references)}
     return {"data": pairs.name, "split": split, "num_examples": len(examples), **measured}

@@ -49,7 +49,7 @@ def test_learns_and_leaves_a_translator(tmp_path):
     assert summary["best_accuracy"] > 0.9
     assert len(summary["history"]["val_accuracy"]) == 16
     json.dumps(summary)
-    assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "last.keras", "logs", "translator"}
+    assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "last.keras", "logs", "vocabularies.json"}
     assert list(tmp_path.glob("logs/train/events*"))
     translator = Translator.load(tmp_path)
     assert translator.max_length == 6
@@ -73,6 +73,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
         patch.setattr(training.StopOnNaN, "on_train_batch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "resumed", None, *recurrent(copies(), dropout=0.3), **options)
+    assert len(Translator.load(tmp_path / "resumed").translate(["abc", "gab"])) == 2
     resumed, summary = run(tmp_path / "resumed", None, *recurrent(copies(), dropout=0.3), resume=True, **options)
 
     for name, values in summary["history"].items():
@@ -104,6 +105,23 @@ def test_the_average_is_what_is_validated_and_kept(tmp_path):
         "accuracy"
     ]
     assert accuracy == pytest.approx(summary["best_accuracy"])
+
+
+def test_a_model_never_meets_the_vocabularies_of_another_run(tmp_path):
+    run(tmp_path, epochs=1)
+    others = copies()
+    rare = others.vocabularies()[0].get_config()["symbols"][-1]
+    others.train.extend([(rare, [rare.upper()])] * 99)  # the same letters, in another order
+    vocabularies, model = recurrent(others)
+    assert [known.size for known in vocabularies] == [11, 11]
+    with pytest.raises(ValueError, match=r"^Expected the vocabularies that the run began with\. Received: others"):
+        run(tmp_path, others, vocabularies, model, resume=True)
+    model.head.kernel.assign(model.head.kernel * np.nan)  # so that no epoch is finished
+    with pytest.raises(ValueError, match="Expected a finite loss"):
+        run(tmp_path, others, vocabularies, model)
+    with pytest.raises(FileNotFoundError, match=r"^Expected a folder with vocabularies\.json and with model\.keras or"):
+        Translator.load(tmp_path)
+    assert not (tmp_path / "last.keras").exists()
 
 
 @pytest.mark.parametrize("name", ["deep", "additive", "pre_norm"])
@@ -170,7 +188,7 @@ def test_dates_are_measured_against_their_gold_alignments():
 
 def test_pronunciations_are_measured_by_symbols_and_by_words():
     rows = [("ab", ["A B", "A"]), ("b", ["B"]), ("c", ["C C"])]
-    pairs = Pairs(rows, rows, rows, "g2p", "characters", "words")
+    pairs = Pairs(rows, rows, rows, "g2p", "characters", "words", "per")
 
     class Fixed(Translator):
         def translate(self, strings, **options):
@@ -181,9 +199,29 @@ def test_pronunciations_are_measured_by_symbols_and_by_words():
     assert measured == {"data": "g2p", "split": "validation", "num_examples": 3, "per": 1 / 4, "wer": 1 / 3}
 
 
+def test_a_metric_may_be_asked_for():
+    rows = [("ab", ["A B", "A"]), ("b", ["B"]), ("c", ["C C"])]
+    pairs = Pairs(rows, rows, rows, "summaries.tsv", "characters", "words")
+
+    class Fixed(Translator):
+        def translate(self, strings, **options):
+            return ["A", "B", "C B"]
+
+    translator = Fixed(recurrent(pairs)[1], *pairs.vocabularies())
+    about = {"data": "summaries.tsv", "split": "test", "num_examples": 3}
+    # of "C B" one word of two is right; it has no two words that follow one another, as the answers of one word have none
+    assert evaluate(translator, pairs, metric="rouge") == pytest.approx(
+        {**about, "rouge1": 5 / 6, "rouge2": 0.0, "rougeL": 5 / 6}
+    )
+    assert evaluate(translator, pairs, metric="exact_match") == {**about, "exact_match": 2 / 3}
+    assert set(evaluate(translator, pairs)) == {*about, "bleu", "chrf"}
+
+
 def test_evaluate_refuses():
     pairs = load("dates", train=20, validation=5, test=7)
     translator = Translator(recurrent(pairs)[1], *pairs.vocabularies())
+    with pytest.raises(ValueError, match=r"Unknown metric; did you mean 'rouge'"):
+        evaluate(translator, pairs, metric="rogue")
     with pytest.raises(ValueError, match=r"Unknown split; did you mean 'test'"):
         evaluate(translator, pairs, "tests")
     with pytest.raises(ValueError, match=r"pairs to translate. Received: none in test of 'dates', limit=0"):

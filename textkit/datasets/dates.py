@@ -244,7 +244,7 @@ def date_pairs(train=20_000, validation=1000, test=2000, seed=0, languages=None)
         split: [(example.source, [example.target]) for example in dated_texts(split, count, seed, languages)]
         for split, count in zip(SPLITS, (train, validation, test), strict=True)
     }
-    return Pairs(**splits, name="dates", source_kind="characters", target_kind="characters")
+    return Pairs(**splits, name="dates", source_kind="characters", target_kind="characters", metric="exact_match")
 
 
 def write(date, language, form, change=str):

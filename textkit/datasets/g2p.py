@@ -42,4 +42,4 @@ def cmudict_pairs():
         place = position(word)
         split = "train" if place < _TRAIN_END else "validation" if place < _VALIDATION_END else "test"
         splits[split].append((word, right))
-    return Pairs(**splits, name="g2p", source_kind="characters", target_kind="words")
+    return Pairs(**splits, name="g2p", source_kind="characters", target_kind="words", metric="per")
