@@ -120,7 +120,9 @@ def soft(scores, mask=None):
     Returns:
         float32 tensor (..., q, k); each row sums to 1, or is zero where it may attend to nothing.
     """
-    weights = ops.softmax(_masked(scores, mask), axis=-1)
+    scores = _masked(scores, mask)
+    # of a single key all weight is that key's, for which Keras's softmax would warn; its logarithm does not
+    weights = ops.exp(ops.log_softmax(scores)) if scores.shape[-1] == 1 else ops.softmax(scores)
     return weights if mask is None else ops.where(mask, weights, 0.0)
 
 

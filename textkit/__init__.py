@@ -13,9 +13,10 @@ _HOME = {
     "Translator": "textkit.translator",
     "Vocabulary": "textkit.vocabulary",
     "evaluate": "textkit.evaluation",
+    "export": "textkit.saved_model",
     "train": "textkit.training",
 }
-__all__ = ["RecurrentSeq2Seq", "TransformerSeq2Seq", "Translator", "Vocabulary", "evaluate", "train"]
+__all__ = ["RecurrentSeq2Seq", "TransformerSeq2Seq", "Translator", "Vocabulary", "evaluate", "export", "train"]
 
 
 def __getattr__(name):

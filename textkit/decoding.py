@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from shared_layers import soft
 from shared_layers.runtime import unknown_name
 
 METHODS = ("beam", "greedy", "sample")
@@ -198,11 +199,11 @@ def _drawn(log_probabilities, found, uniform, temperature, top_k, top_p):
     """One continuation of each hypothesis: its token, score, and the row it continues, which is its own."""
     logits = log_probabilities / temperature
     if top_k is None and top_p is None:
-        tokens = _quantile(_normalised(logits), uniform)[:, None]
+        tokens = _quantile(soft(logits), uniform)[:, None]
     else:
         vocabulary = logits.shape[-1]
         logits, candidates = ops.top_k(logits, min(top_k or vocabulary, vocabulary))  # largest first
-        probabilities = _normalised(logits)
+        probabilities = soft(logits)
         if top_p is not None:
             before = ops.cumsum(probabilities, axis=-1) - probabilities
             probabilities = ops.where(before < top_p, probabilities, 0.0)
@@ -210,11 +211,6 @@ def _drawn(log_probabilities, found, uniform, temperature, top_k, top_p):
     gained = ops.take_along_axis(log_probabilities, tokens, axis=1)[:, 0]
     scores = found["scores"] + ops.where(found["finished"], 0.0, gained)
     return tokens[:, 0], scores, ops.arange(ops.shape(uniform)[0], dtype="int32")
-
-
-def _normalised(logits):
-    """The softmax, also over one candidate alone, where `keras.ops.softmax` warns."""
-    return ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
 
 
 def _quantile(probabilities, uniform):

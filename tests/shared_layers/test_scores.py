@@ -239,3 +239,13 @@ def test_a_query_that_may_attend_to_nothing_takes_nothing(select, dtype):
     assert (weights[~MASK] == 0).all()
     gradient = gradient_of(lambda scores: ops.sum(ops.square(select(scores, mask=MASK))), scores)
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("select", [soft, hard_topk, lambda *args, **options: hard_sample(*args, **options, seed=1)[0]])
+def test_a_single_key_has_all_the_weight(select):
+    scores = draw(BATCH, QUERIES, 1)
+    np.testing.assert_array_equal(numpy(select(scores)), np.ones_like(scores))
+    mask = np.arange(QUERIES)[:, None] != 1
+    np.testing.assert_array_equal(numpy(select(scores, mask=mask)), np.broadcast_to(mask, scores.shape))
+    gradient = gradient_of(lambda scores: ops.sum(ops.square(select(scores, mask=mask))), scores)
+    np.testing.assert_array_equal(gradient, np.zeros_like(scores))

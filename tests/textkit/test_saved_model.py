@@ -1,0 +1,129 @@
+"""The SavedModel of a translator, served where only TensorFlow can be imported, against the translator itself."""
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+import textkit
+from tests.checks import assert_close
+from tests.textkit.test_translator import TEXTS, make_translator
+from textkit import RecurrentSeq2Seq, Translator, Vocabulary
+from textkit.saved_model import export
+
+# Special ones: with a letter that the vocabulary lacks, longer than seven positions, and without anything to read.
+TEXTS = [*TEXTS, "bäd", "abcdefgab", "", " \t"]
+
+# TensorFlow imports Keras if it can; here neither it nor these packages can be imported.
+CLIENT = """
+import sys
+sys.modules["keras"] = sys.modules["textkit"] = sys.modules["shared_layers"] = None
+import numpy as np
+import tensorflow as tf
+served = tf.saved_model.load("saved_model").signatures
+texts = tf.constant(sys.argv[1:])
+answers = {
+    "default": served["serving_default"](texts=texts),
+    "explain": served["explain"](texts=texts),
+    "blank": served["explain"](texts=tf.constant([""])),
+    "none": served["explain"](texts=tf.constant([], tf.string)),
+}
+np.savez("answers.npz", **{
+    f"{call}/{name}": np.char.decode(value.numpy().astype("S"), "utf-8") if value.dtype == tf.string else value.numpy()
+    for call, answer in answers.items() for name, value in answer.items()
+})
+"""
+
+
+def serve(folder, texts, imports=""):
+    program = imports + CLIENT
+    return subprocess.run([sys.executable, "-c", program, *texts], cwd=folder, capture_output=True, text=True)
+
+
+def check_answers(folder, translator, texts, **options):
+    """Holds what was served against what the translator says, which refuses to read texts with nothing in them."""
+    answers = np.load(folder / "answers.npz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters unknown and texts too long, which a server cannot say
+        found = iter(translator.translate([text for text in texts if text.strip()], return_attention=True, **options))
+    expected = [next(found) if text.strip() else None for text in texts]
+    longest = max(len(each.tokens) for each in expected if each)
+    widest = max(len(each.source_tokens) for each in expected if each)
+    assert answers["explain/alignment"].shape == (len(texts), longest, widest)
+    assert answers["explain/source_tokens"].shape == (len(texts), widest)
+    assert answers["explain/target_tokens"].shape == (len(texts), longest)
+    for row, each in enumerate(expected):
+        source_tokens, tokens = (each.source_tokens, each.tokens) if each else ([], [])
+        alignment = np.zeros((longest, widest), "float32")
+        alignment[: len(tokens), : len(source_tokens)] = each.alignment if each else 0.0
+        assert_close(answers["explain/alignment"][row], alignment)
+        assert answers["explain/source_tokens"][row].tolist() == source_tokens + [""] * (widest - len(source_tokens))
+        assert answers["explain/target_tokens"][row].tolist() == tokens + [""] * (longest - len(tokens))
+        for call in ("default", "explain"):
+            assert answers[f"{call}/text"][row] == (each.text if each else "")
+            assert_close(answers[f"{call}/score"][row], np.float32(each.score if each else 0.0))
+    assert len({each.text for each in expected if each}) > 1
+    assert len({round(each.score, 3) for each in expected if each}) > 4
+    assert answers["blank/text"].tolist() == [""]
+    assert answers["none/text"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("additive", {}),
+        ("deep", {"beam_width": 3, "length_penalty": 2.0, "reading": "shifted", "max_length": 5}),
+        ("fixed", {"method": "greedy"}),
+        ("pre_norm", {"reading": "shifted"}),
+    ],
+)
+def test_serves_what_the_translator_says(tmp_path, name, options):
+    translator = make_translator(name)
+    export(translator, tmp_path / "saved_model", **options)
+    done = serve(tmp_path, TEXTS)
+    assert done.returncode == 0, done.stderr
+    check_answers(tmp_path, translator, TEXTS, **options)
+
+
+def test_subwords_need_tensorflow_text(tmp_path):
+    texts = ["the cat sat on the mat", "the dog ran to the cat", "a mat, a dog and a cat", "知更鸟在树上"]
+    vocabulary = Vocabulary.learn(texts, "subwords", 60)
+    model = RecurrentSeq2Seq(vocabulary.size, vocabulary.size, hidden_dim=7, attention="dot")
+    random = np.random.RandomState(3)
+    for weight in model.trainable_weights:
+        weight.assign(random.normal(0.0, 1.0, weight.shape))
+    translator = Translator(model, vocabulary, vocabulary, max_length=11)
+    export(translator, tmp_path / "saved_model")
+    done = serve(tmp_path, texts)
+    assert done.returncode
+    assert "Op type not registered 'SentencepieceOp'" in done.stderr
+    done = serve(tmp_path, [*texts, ""], imports="import tensorflow_text\n")
+    assert done.returncode == 0, done.stderr
+    check_answers(tmp_path, translator, [*texts, ""])
+
+
+def test_sampling_draws_anew_at_each_call(tmp_path):
+    import tensorflow as tf
+
+    textkit.export(make_translator(), tmp_path / "saved_model", "sample")
+    served = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["serving_default"]
+    drawn = [tuple(served(texts=tf.constant(TEXTS))["text"].numpy()) for _ in range(3)]
+    assert len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reading": "shift"}, r"Unknown reading; did you mean 'shifted'"),
+        ({"method": "bean"}, r"Unknown method; did you mean 'beam'"),
+        ({"beam_width": 0}, r"beam_width must be at least 1. Received: beam_width=0"),
+        ({"max_length": 0}, r"max_length must be at least 1. Received: max_length=0"),
+        ({"max_length": 9}, r"`max_length` should be at most max_target_length=8. Received: max_length=9"),
+    ],
+)
+def test_a_wrong_option_leaves_nothing_behind(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export(make_translator("pre_norm"), tmp_path / "saved_model", **options)
+    assert not any(tmp_path.iterdir())

@@ -1,0 +1,92 @@
+"""A translator as a SavedModel: strings in, strings out, with what each token attends to; TensorFlow only."""
+
+import tensorflow as tf
+
+from shared_layers.runtime import export_saved_model, unknown_name
+from textkit.translator import READINGS, source_positions
+from textkit.vocabulary import END, PAD
+
+
+def export(
+    translator,
+    path,
+    method="beam",
+    beam_width=4,
+    *,
+    reading="same_step",
+    length_penalty=0.6,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    max_length=None,
+):
+    """Writes a translator as a SavedModel, which loads where neither these packages nor Keras is.
+
+    Its signatures, with the vocabularies inside, give what `Translator.translate` gives:
+
+    - `serving_default` (texts: string (b,), UTF-8) -> text string (b,), and score float32 (b,), its log-probability;
+    - `explain` (texts: the same) -> the same, source_tokens string (b, s) and target_tokens string (b, t), as many as the
+      longest of the batch has, "" after the end of the others; and alignment float32 (b, t, s), zero where a token is "".
+
+    A server has nobody to warn: texts of more tokens than the model has positions are truncated, what the vocabulary lacks
+    is read as unknown, and a text with nothing in it is answered by "" with score 0.
+
+    Subwords are read by TensorFlow Text: whoever loads the SavedModel has to `import tensorflow_text` before; otherwise
+    TensorFlow says that the op 'SentencepieceOp' is not registered. Characters and words need TensorFlow alone.
+
+    Args:
+        translator: a `textkit.Translator`.
+        path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
+        method: str, how answers are found, see `Translator.translate`, as the others.
+        beam_width: int.
+        reading: str, which step's attention is that of a token.
+        length_penalty: float.
+        temperature: float.
+        top_k: int or `None`.
+        top_p: float or `None`.
+        max_length: int, the most tokens of an answer, the end included; `None` for the translator's own.
+
+    Raises:
+        ValueError: an option out of its range, or the folder holds something else.
+    """
+    if reading not in READINGS:
+        raise unknown_name("reading", reading, READINGS)
+    model, source, target = translator.model, translator.source_vocabulary, translator.target_vocabulary
+    options = {"beam_width": beam_width, "length_penalty": length_penalty}
+    options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+
+    def read(texts):
+        """Ids (b, s) of the texts, s at least 1, and whether there are any (b,)."""
+        ids = source.encode(tf.where(tf.strings.strip(texts) == "", "", texts))[:, : source_positions(model)]
+        padded = ids.to_tensor(PAD)
+        missing = tf.maximum(1 - tf.shape(padded)[1], 0)
+        return tf.pad(padded, ((0, 0), (0, missing)), constant_values=PAD), ids.row_lengths() > 0
+
+    def write(source_ids, there):
+        """What `Seq2Seq.write` gives, and the answer as the signatures have it."""
+        written = model.write(source_ids, method, translator.max_length if max_length is None else max_length, **options)
+        text = tf.where(there, target.to_text(written["ids"]), "")
+        return written, {"text": text, "score": tf.where(there, written["scores"], 0.0)}
+
+    def serve(texts):
+        return write(*read(texts))[1]
+
+    def serve_alignments(texts):
+        source_ids, there = read(texts)
+        written, answer = write(source_ids, there)
+        alignment = written["alignment"]
+        if reading == "shifted":
+            alignment = tf.pad(alignment[:, 1:], ((0, 0), (0, 1), (0, 0)))
+        lengths = written["lengths"] - tf.reduce_sum(tf.cast(written["ids"] == END, tf.int32), axis=1)
+        real = tf.sequence_mask(tf.where(there, lengths, 0))  # (b, t), t that of the longest
+        longest = tf.shape(real)[1]
+        return {
+            **answer,
+            "source_tokens": tf.where(source_ids == PAD, "", source.to_tokens(source_ids)),
+            "target_tokens": tf.where(real, target.to_tokens(written["ids"][:, :longest]), ""),
+            "alignment": tf.where(real[..., None], alignment[:, :longest], 0.0),
+        }
+
+    texts = [tf.TensorSpec((None,), tf.string, name="texts")]
+    signatures = {"serving_default": (serve, texts), "explain": (serve_alignments, texts)}
+    export_saved_model(path, signatures, model.variables, assets=[source, target])
