@@ -1,6 +1,7 @@
 """ViTClassifier: a Vision Transformer with a head that can also be read patch by patch."""
 
 import inspect
+import warnings
 
 import keras
 from keras import ops
@@ -162,8 +163,12 @@ class ViTClassifier(Model):
         return super().override(**overrides)
 
     def adapt_weight(self, path, value, shape, model):
-        """Resamples positions; a head of another shape starts anew; the rest is refused."""
-        if path.split("/")[0] in ("head", "distillation_head"):
+        """Resamples positions; a head of another shape starts anew, and warns if the classes stay; the rest is refused."""
+        head, _, part = path.partition("/")
+        if head in ("head", "distillation_head"):
+            if part == "kernel" and model.num_classes == self.num_classes:
+                change = f"pooling={self.pooling!r} became {model.pooling!r}"
+                warnings.warn(f"Has to be trained: a new {head}, since {change}", stacklevel=5)  # who called from_preset
             return None
         if value is not None and path.endswith("position_embeddings"):
             return resample_table(value, self.backbone, model.backbone)

@@ -120,6 +120,21 @@ def test_refuses(options, error, message):
         ViTClassifier(**{**TINY, **options})
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "head"),
+    [
+        ({"pooling": "mean"}, {"pooling": "token_mean"}, "head"),
+        ({"pooling": "class_token", "use_distillation_token": True}, {"pooling": "token"}, "distillation_head"),
+    ],
+)
+def test_warns_of_a_new_head_for_the_old_classes(tmp_path, old, new, head):
+    ViTClassifier(**TINY, **old).save_to_preset(tmp_path / "preset")
+    with pytest.warns(UserWarning, match=f"a new {head}, since pooling='{old['pooling']}' became") as caught:
+        ViTClassifier.from_preset(tmp_path / "preset", **new)
+    assert [warning.filename for warning in caught if warning.category is UserWarning] == [__file__]
+    ViTClassifier.from_preset(tmp_path / "preset", **new, num_classes=3)  # is silent: who asks for other classes will train
+
+
 def test_makes_a_preset_by_name_without_its_weights():
     model = ViTClassifier.from_preset("vit_tiny_patch16_224", load_weights=False, num_classes=7)
     assert model.num_classes == 7
