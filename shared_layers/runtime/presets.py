@@ -1,15 +1,19 @@
 """Models by name, from a hub, a folder or a file: the mechanism of both kits' `from_preset`."""
 
+import contextlib
 import json
 import os
 import pathlib
+import tempfile
 import zipfile
 
+import h5py
 import keras
 
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 from shared_layers.runtime.names import unknown_name
 
+_WEIGHTS = "model.weights.h5"  # where Keras has them, in a folder and in a .keras file
 _PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
 
 
@@ -66,7 +70,7 @@ class Presets:
         if load_weights:
             model = _load_model(path)
             return model.override(**overrides) if overrides else model
-        model = keras.saving.deserialize_keras_object({**saved, "compile_config": None})
+        model = _fresh_model(saved)
         return model.from_config({**model.get_config(), **overrides}) if overrides else model
 
     def save_to_preset(self, folder):
@@ -190,11 +194,53 @@ def _saved_config(path):
 
 
 def _load_model(path):
+    cause = None
     try:
-        return keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=False)
+        # a tensor that it does not expect Keras leaves unread
+        reason = None if len(_tensors(path)) == len(model.weights) else _misfit(path)
     except Exception as error:  # on a broken file Keras and its readers raise almost anything
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"Expected a whole model ({reason}). Received: source={str(path)!r}") from error
+        cause, reason = error, str(error).partition("\n")[0]
+        with contextlib.suppress(Exception):  # nor can such a file be compared
+            reason = _misfit(path) or reason
+    if reason:
+        raise ValueError(f"Expected a whole model ({reason}). Received: source={str(path)!r}") from cause
+    return model
+
+
+def _misfit(path):
+    """Says which tensor of a saved model is not as its configuration wants it; `None` if all are."""
+    model = _fresh_model(_saved_config(path))
+    with tempfile.TemporaryDirectory() as folder:
+        keras.saving.save_model(model, folder, zipped=False)
+        expected = _tensors(pathlib.Path(folder))
+    received = _tensors(path)
+    for name in sorted(expected | received):
+        wanted, found = (tensors.get(name, "none") for tensors in (expected, received))
+        if wanted != found:
+            return f"the tensor {name}: expected shape {wanted}, found {found}"
+    return None
+
+
+def _tensors(path):
+    """Names and shapes of the tensors in a saved model, without the optimizer's."""
+    tensors = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset) and not name.startswith("optimizer/"):
+            tensors[name] = item.shape
+
+    with contextlib.ExitStack() as opened:
+        if path.is_dir():
+            file = path / _WEIGHTS
+        else:
+            file = opened.enter_context(opened.enter_context(zipfile.ZipFile(path)).open(_WEIGHTS))
+        opened.enter_context(h5py.File(file)).visititems(note)
+    return tensors
+
+
+def _fresh_model(saved):
+    return keras.saving.deserialize_keras_object({**saved, "compile_config": None})
 
 
 def _check_class(cls, name, source):

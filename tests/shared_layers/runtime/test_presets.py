@@ -1,7 +1,9 @@
 import json
 import subprocess
 import sys
+import zipfile
 
+import h5py
 import huggingface_hub
 import keras
 import numpy as np
@@ -170,6 +172,35 @@ def test_broken_weights(model, tmp_path, weights):
     with pytest.raises(ValueError, match=r"Expected a whole model \(.*\)\. Received: source=.*preset") as caught:
         SmallModel.from_preset(tmp_path / "preset")
     assert "\n" not in str(caught.value)
+
+
+KERNEL = "first/vars/0"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        (KERNEL, (5, 2), rf"the tensor {KERNEL}: expected shape \(5, 13\), found \(5, 2\)"),
+        (KERNEL, None, rf"the tensor {KERNEL}: expected shape \(5, 13\), found none"),
+        ("first/vars/2", (3,), r"the tensor first/vars/2: expected shape none, found \(3,\)"),
+        ("adapter/vars/0", (3,), r"the tensor adapter/vars/0: expected shape none, found \(3,\)"),
+    ],
+    ids=["misshapen", "missing", "extra", "of an extra layer"],
+)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_tensor_that_does_not_fit_is_named(model, tmp_path, name, shape, message, zipped):
+    folder, path = tmp_path / "preset", tmp_path / "model.keras"
+    model.save_to_preset(folder)
+    with h5py.File(folder / "model.weights.h5", "a") as tensors:
+        if name in tensors:
+            del tensors[name]
+        if shape:
+            tensors[name] = np.ones(shape, "float32")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    with pytest.raises(ValueError, match=rf"Expected a whole model \({message}\)\. Received: source="):
+        SmallModel.from_preset(path if zipped else folder)
 
 
 def test_broken_config(tmp_path):
