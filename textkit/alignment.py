@@ -1,5 +1,6 @@
 """Alignments for the eye: what each token of an answer attended to, as a picture, as a page to explore, in the terminal."""
 
+import contextlib
 import pathlib
 import unicodedata
 import warnings
@@ -72,7 +73,8 @@ def page(translations, title="Attention"):
     """Sets alignments out as an HTML page of its own, where a token that is pointed at shows its weights as numbers.
 
     Args:
-        translations: list of `textkit.translator.Translation`; each becomes a matrix, as that of `matrix`.
+        translations: list of `textkit.translator.Translation`; each becomes a matrix, as that of `matrix`, whose columns run
+            as its source is read.
         title: str.
 
     Returns:
@@ -86,6 +88,7 @@ def page(translations, title="Attention"):
             "text": each.text,
             "source_tokens": _visible(each.source_tokens),
             "rows": list(zip(_visible(each.tokens), each.alignment.tolist(), strict=True)),
+            "direction": _direction(each.source),
             "long": _longest(each.source_tokens) > _SHORT,
         }
         for each in translations
@@ -191,6 +194,12 @@ def _columns(text):
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
+def _direction(text):
+    """Where a text's first letter says that it runs: to the left in Arabic and Hebrew."""
+    kinds = (unicodedata.bidirectional(character) for character in text)
+    return next(({"L": "ltr", "R": "rtl", "AL": "rtl"}[kind] for kind in kinds if kind in ("L", "R", "AL")), "ltr")
+
+
 def _fonts(text):
     """Families that together have the characters of a text, the usual one first."""
     from matplotlib import font_manager
@@ -200,6 +209,10 @@ def _fonts(text):
     missing = {character for character in text if not character.isspace()}
     missing -= _characters(font_manager.findfont(font_manager.FontProperties()))
     if missing:  # rarely, since every font there is has to be opened
+        known = {entry.fname for entry in font_manager.fontManager.ttflist}
+        for path in set(font_manager.findSystemFonts()) - known:  # installed since matplotlib last looked
+            with contextlib.suppress(OSError, RuntimeError):  # of a kind that it cannot read
+                font_manager.fontManager.addfont(path)
         for entry in font_manager.fontManager.ttflist:
             had = missing & _characters(entry.fname)
             if had and not entry.name.startswith(_PLACEHOLDERS):

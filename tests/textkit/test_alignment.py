@@ -57,7 +57,7 @@ def test_several_stand_side_by_side_and_then_below(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("title", "shown"), [("x" * 30, "x" * 30), ("x" * 31, "x" * 29 + "…"), ("注" * 16, "注" * 14 + "…")]
+    ("title", "shown"), [("x" * 30, "x" * 30), ("x" * 31, "x" * 29 + "…"), ("☔" * 16, "☔" * 14 + "…")]
 )
 def test_titles_are_cut_to_what_they_stand_below(title, shown):
     assert alignment.matrix(SCORES, ["a", "b", "c"], ["K", "AE"], title).texts[0].get_text() == shown
@@ -65,7 +65,7 @@ def test_titles_are_cut_to_what_they_stand_below(title, shown):
 
 
 def test_wide_characters_get_more_room():
-    narrow, wide = (alignment.matrix(SCORES, ["a", "b", "c"], labels) for labels in (["ab", "cd"], ["注意", "机制"]))
+    narrow, wide = (alignment.matrix(SCORES, ["a", "b", "c"], labels) for labels in (["ab", "cd"], ["☔⚡", "⚡☔"]))
     assert wide.get_size_inches()[0] > narrow.get_size_inches()[0]
 
 
@@ -139,7 +139,12 @@ def test_a_page_has_each_text_with_its_tokens_and_weights(tmp_path):
     assert shades[:6] == [None, "--weight:1.00", None, "--weight:0.50", None, "--weight:0.50"]
     headings = [attributes for tag, attributes in page.tags if tag == "th"]
     assert all(attributes["tabindex"] == "0" for attributes in headings)
-    assert [tag for tag, attributes in page.tags if tag == "table" and attributes["dir"] == "auto"] == ["table"] * 2
+
+
+def test_columns_run_as_the_source_is_read():
+    sources = ["1 a", "1 א", "ع b", "12"]
+    page = Page(alignment.page([translation([[1.0]], [source], ["x"], "x") for source in sources]))
+    assert [attributes["dir"] for tag, attributes in page.tags if tag == "table"] == ["ltr", "rtl", "rtl", "ltr"]
 
 
 def test_a_page_needs_nothing_but_itself_and_runs_nothing_of_the_texts():
