@@ -10,6 +10,7 @@ with quiet_command():
     from shared_layers.attention import Attention
     from shared_layers.drop_path import DropPath
     from shared_layers.feed_forward import MLP, SwiGLU
+    from shared_layers.layer_normalization import LayerNormalization
     from shared_layers.layer_scale import LayerScale
     from shared_layers.linear import Linear
     from shared_layers.masking import causal_mask, combine_masks, padding_and_attention_mask, sliding_window_mask
@@ -40,6 +41,7 @@ __all__ = [
     "MLP",
     "Attention",
     "DropPath",
+    "LayerNormalization",
     "LayerScale",
     "Linear",
     "MultiHeadAttention",

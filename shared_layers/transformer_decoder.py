@@ -3,6 +3,7 @@
 import keras
 
 from shared_layers.feed_forward import MLP
+from shared_layers.layer_normalization import LayerNormalization
 from shared_layers.masking import keras_mask, padding_and_attention_mask
 from shared_layers.multi_head_attention import MultiHeadAttention
 from shared_layers.runtime import check_sizes
@@ -103,7 +104,7 @@ class TransformerDecoder(keras.layers.Layer):
             return layer
 
         def norm(name):
-            layer = keras.layers.LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name)
+            layer = LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name)
             layer.build(decoder_sequence_shape)
             return layer
 

@@ -4,6 +4,7 @@ import keras
 
 from shared_layers.drop_path import DropPath
 from shared_layers.feed_forward import MLP, SwiGLU
+from shared_layers.layer_normalization import LayerNormalization
 from shared_layers.layer_scale import LayerScale
 from shared_layers.masking import keras_mask, padding_and_attention_mask
 from shared_layers.multi_head_attention import MultiHeadAttention
@@ -103,9 +104,9 @@ class TransformerEncoder(keras.layers.Layer):
         )
         self.attention.build(input_shape, input_shape)
         norm = {"epsilon": self.layer_norm_epsilon, "dtype": self.dtype_policy}
-        self.attention_norm = keras.layers.LayerNormalization(name="attention_norm", **norm)
+        self.attention_norm = LayerNormalization(name="attention_norm", **norm)
         self.attention_norm.build(input_shape)
-        self.feed_forward_norm = keras.layers.LayerNormalization(name="feed_forward_norm", **norm)
+        self.feed_forward_norm = LayerNormalization(name="feed_forward_norm", **norm)
         self.feed_forward_norm.build(input_shape)
         options = {"activation": self.activation} if self.feed_forward == "mlp" else {}
         self.feed_forward_layer = FEED_FORWARD[self.feed_forward](

@@ -3,7 +3,14 @@
 import keras
 from keras import ops
 
-from shared_layers import Linear, PositionEmbedding, SinePositionEncoding, TransformerDecoder, TransformerEncoder
+from shared_layers import (
+    LayerNormalization,
+    Linear,
+    PositionEmbedding,
+    SinePositionEncoding,
+    TransformerDecoder,
+    TransformerEncoder,
+)
 from shared_layers.runtime import check_sizes
 from textkit.presets import TRANSFORMERS
 from textkit.seq2seq import Seq2Seq, sizes
@@ -154,8 +161,8 @@ class TransformerSeq2Seq(Seq2Seq):
             decoder_layer.build(tokens, tokens)
         if normalize_first:
             norm = {"epsilon": layer_norm_epsilon, "dtype": policy}
-            self.encoder_norm = keras.layers.LayerNormalization(**norm, name="encoder_norm")
-            self.decoder_norm = keras.layers.LayerNormalization(**norm, name="decoder_norm")
+            self.encoder_norm = LayerNormalization(**norm, name="encoder_norm")
+            self.decoder_norm = LayerNormalization(**norm, name="decoder_norm")
             self.encoder_norm.build(tokens)
             self.decoder_norm.build(tokens)
         if not tie_output:

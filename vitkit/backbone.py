@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from shared_layers import TransformerEncoder, resample_grid
+from shared_layers import LayerNormalization, TransformerEncoder, resample_grid
 from shared_layers.runtime import Model, check_sizes
 from vitkit.patches import PatchTokens, check_divides
 from vitkit.presets import BACKBONES
@@ -150,7 +150,7 @@ class ViTBackbone(Model):
             )
             for depth in range(num_layers)
         ]
-        self.final_norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, dtype=policy, name="final_norm")
+        self.final_norm = LayerNormalization(epsilon=layer_norm_epsilon, dtype=policy, name="final_norm")
 
         tokens = (None, self.num_prefix_tokens + self.grid(image_shape)[0] * self.grid(image_shape)[1], hidden_dim)
         self.patch_tokens.build((None, *image_shape))
