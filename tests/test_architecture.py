@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "shared_layers": {"shared_layers"},
     "vitkit": {"shared_layers", "vitkit"},
     "textkit": {"shared_layers", "textkit"},
-    "scripts": {"shared_layers", "vitkit", "textkit", "scripts"},
+    "scripts": {"shared_layers", "vitkit", "textkit", "scripts", "benchmarks"},
     "benchmarks": {"shared_layers", "vitkit", "textkit", "benchmarks"},
 }
 DOORS = {"shared_layers", "shared_layers.runtime", "shared_layers.relevance"}  # relevance: array maths, taken as a whole

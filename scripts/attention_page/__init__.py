@@ -1,0 +1,1 @@
+"""Parts of `scripts.build_attention_page`, one section's measurements a file."""
