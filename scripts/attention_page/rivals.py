@@ -28,8 +28,8 @@ RIVALS = {
     "hard_sample": _gru("GRU, additive, hard: drawn", attention="additive", selection="hard_sample"),
     "transformer": (textkit.TransformerSeq2Seq, _TRANSFORMER, "Transformer"),
 }
-TRAINING = {"epochs": 4, "batch_size": 64, "learning_rate": 3e-3, "warmup_steps": 100}
-TIMED, ROUNDS = 1024, 5  # pairs a turn, and turns
+TRAINING = {"epochs": 3, "batch_size": 64, "learning_rate": 3e-3, "warmup_steps": 100}
+TIMED, ROUNDS = 512, 5  # pairs a turn, and turns
 
 
 def untrained(name, pairs, sizes=None):
