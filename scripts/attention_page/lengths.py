@@ -30,7 +30,8 @@ def measure(translators, examples, limit=None):
     shares = {length: float((lengths >= length).mean()) for length in np.unique(lengths)}
     threshold = min(shares, key=lambda length: abs(shares[length] - 0.1))
     group = np.clip(lengths, _FEWEST_LETTERS, _MOST_LETTERS)
-    groups = [np.flatnonzero(group == length)[:limit] for length in np.unique(group)]
+    chance = np.random.default_rng(0)  # the words may be in alphabetical order
+    groups = [chance.permutation(np.flatnonzero(group == length))[:limit] for length in np.unique(group)]
     chosen = np.concatenate(groups)
     is_long = lengths[chosen] >= threshold
     places = np.split(np.arange(len(chosen)), np.cumsum([len(rows) for rows in groups])[:-1])
