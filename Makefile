@@ -13,7 +13,9 @@ test: .venv/installed lint
 	$(BIN)/python -m pytest --doctest-modules shared_layers vitkit textkit
 
 test-jax: .venv/installed
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py \
+		tests/textkit/test_decoding.py tests/textkit/test_presets.py tests/textkit/test_recurrent.py tests/textkit/test_scan.py \
+		tests/textkit/test_seq2seq.py::test_contracts tests/textkit/test_transformer.py
 
 lint: .venv/installed
 	$(BIN)/ruff check .

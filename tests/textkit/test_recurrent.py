@@ -97,6 +97,18 @@ def test_drawn_selections_train():
     assert (numpy(model.attention.query_kernel) != before).any()
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="what JAX alone refuses")
+def test_drawn_selections_are_refused_by_jax_in_training_alone():
+    model, ids = make("hard", selection="hard_sample"), make_ids()
+    assert_close(numpy(model(ids)), numpy(make("hard")(ids)))
+    message = r"Training with selection='hard_sample' needs Keras's TensorFlow backend\. Received: KERAS_BACKEND=jax"
+    with pytest.raises(ValueError, match=message):
+        model(ids, training=True)
+    model.compile("sgd", TokenCrossEntropy())
+    with pytest.raises(ValueError, match=message):
+        model.fit(ids, ids["target_ids"], verbose=0)
+
+
 def test_dropout_acts_in_training_alone():
     model, ids = make("deep", dropout=0.3), make_ids()
     assert_close(numpy(model(ids)), numpy(make("deep")(ids)))
