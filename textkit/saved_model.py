@@ -31,8 +31,9 @@ def export(
     A server has nobody to warn: texts of more tokens than the model has positions are truncated, what the vocabulary lacks
     is read as unknown, and a text with nothing in it is answered by "" with score 0.
 
-    Subwords are read by TensorFlow Text: whoever loads the SavedModel has to `import tensorflow_text` before; otherwise
-    TensorFlow says that the op 'SentencepieceOp' is not registered. Characters and words need TensorFlow alone.
+    Subwords are read by TensorFlow Text: whoever loads the SavedModel has to `import tensorflow_text` (which imports Keras)
+    before; otherwise TensorFlow says that an op of Sentencepiece is not registered. Characters and words need TensorFlow
+    alone.
 
     Args:
         translator: a `textkit.Translator`.

@@ -1,5 +1,6 @@
 """The SavedModel of a translator, served where only TensorFlow can be imported, against the translator itself."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -64,8 +65,7 @@ def check_answers(folder, translator, texts, **options):
         for call in ("default", "explain"):
             assert answers[f"{call}/text"][row] == (each.text if each else "")
             assert_close(answers[f"{call}/score"][row], np.float32(each.score if each else 0.0))
-    assert len({each.text for each in expected if each}) > 1
-    assert len({round(each.score, 3) for each in expected if each}) > 4
+    assert len({(each.text, round(each.score, 3)) for each in expected if each}) > 3  # they are not all one answer
     assert answers["blank/text"].tolist() == [""]
     assert answers["none/text"].shape == (0,)
 
@@ -74,9 +74,8 @@ def check_answers(folder, translator, texts, **options):
     ("name", "options"),
     [
         ("additive", {}),
-        ("deep", {"beam_width": 3, "length_penalty": 2.0, "reading": "shifted", "max_length": 5}),
-        ("fixed", {"method": "greedy"}),
-        ("pre_norm", {"reading": "shifted"}),
+        ("fixed", {"beam_width": 3, "length_penalty": 2.0, "max_length": 5}),
+        ("pre_norm", {"method": "greedy", "reading": "shifted"}),
     ],
 )
 def test_serves_what_the_translator_says(tmp_path, name, options):
@@ -98,8 +97,8 @@ def test_subwords_need_tensorflow_text(tmp_path):
     export(translator, tmp_path / "saved_model")
     done = serve(tmp_path, texts)
     assert done.returncode
-    assert "Op type not registered 'SentencepieceOp'" in done.stderr
-    done = serve(tmp_path, [*texts, ""], imports="import tensorflow_text\n")
+    assert re.search(r"Op type not registered 'Sentencepiece\w*Op'", done.stderr)
+    done = serve(tmp_path, [*texts, ""], imports="import tensorflow_text\n")  # which needs Keras itself
     assert done.returncode == 0, done.stderr
     check_answers(tmp_path, translator, [*texts, ""])
 
