@@ -291,6 +291,8 @@ def export(
 ):
     """Write a SavedModel that answers texts, with tokens and alignments.
 
+    Of subwords, whoever loads it has to import tensorflow_text before.
+
     Example: textkit export --model runs/dates --out saved_model
     """
     from textkit.saved_model import export as write
