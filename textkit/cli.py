@@ -63,7 +63,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)] = Path(
         "runs/textkit_demo"
     ),
-    epochs: Annotated[int, typer.Option(min=1)] = 3,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
     strategy: Strategy = "none",
     smoke: Annotated[bool, typer.Option("--smoke", help="Few words, one epoch: does it run?")] = False,
     seed: Seed = 0,

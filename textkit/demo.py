@@ -26,7 +26,7 @@ _THINNED, _SMOKE_THINNED = {"train": 1, "validation": 2, "test": 4}, {"train": 2
 
 
 def run_demo(
-    words=WORDS, folder="runs/textkit_demo", epochs=3, strategy="none", smoke=False, seed=0, report=lambda text: None
+    words=WORDS, folder="runs/textkit_demo", epochs=2, strategy="none", smoke=False, seed=0, report=lambda text: None
 ):
     """Trains the same small GRUs without and with attention on CMUdict, measures both, and draws what one attends to.
 
