@@ -66,7 +66,7 @@ def run_demo(
         keras.utils.set_random_seed(seed)  # of the new weights
         with get_strategy(strategy).scope():
             model = RecurrentSeq2Seq(*(vocabulary.size for vocabulary in vocabularies), attention=attention, **MODEL)
-        report(f"{_said(name)}: {model.count_params():,} parameters, {epochs} epochs of {len(pairs.train):,} words")
+        report(f"{_said(name)}: {model.count_params():,} parameters, {len(pairs.train):,} words, epochs: {epochs}")
         options = {"epochs": epochs, "learning_rate": 3e-3, "warmup_steps": 200, "seed": seed}
         training = train(model, pairs, vocabularies, folder / name, **options)
         translator = Translator.load(folder / name)
