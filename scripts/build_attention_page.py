@@ -46,7 +46,7 @@ def build(out, g2p, runs, smoke=False, report=print):
         OSError: a run is missing.
     """
     words, dates = load("g2p"), load("dates")
-    tried, names, options = words.test, list(rivals.RIVALS), {}
+    tried, names, options = words.test, rivals.RIVALS, {}
     if smoke:
         tried, dates = words.test[:SMOKE_EXAMPLES], dates.limited(SMOKE_EXAMPLES)
         names, options = SMOKE_RIVALS, SMOKE
@@ -78,22 +78,14 @@ def build(out, g2p, runs, smoke=False, report=print):
     positions = arithmetic.draw_positions(figures / "positions.png")
     costs = arithmetic.costs(COSTED[:2] if smoke else COSTED)
 
-    trained = {}
-    for name in names:
-        report(f"dates: {name}")
-        trained[name] = rivals.train(name, runs / name, dates, **options)
-    report("speeds")
-    speeds = rivals.kept(
-        runs / "speeds.json",
-        lambda: rivals.speeds({name: textkit.Translator.load(runs / name) for name in names}, dates),
-    )
+    report("rivals")
+    table = rivals.table(runs, dates, names, **options)
 
     pages = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     pages.filters["spaced"] = lambda number: f"{number:,}".replace(",", " ")
     text = pages.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         num_words=len(words.train),
         num_dates=len(dates.train),
-        num_test_dates=trained[names[0]]["test"]["num_examples"],
         by_length=by_length,
         most_of_a_length=MOST_OF_A_LENGTH,
         labels={name: label for name, (label, _) in lengths.MODELS.items()},
@@ -106,13 +98,7 @@ def build(out, g2p, runs, smoke=False, report=print):
         positions=positions,
         distance=DISTANCE,
         costs=costs,
-        rivals=[
-            {"label": rivals.RIVALS[name][2], "parameters": trained[name]["training"]["parameters"]}
-            | trained[name]["test"]
-            | speeds[name]
-            for name in names
-        ],
-        epochs=trained[names[0]]["training"]["epochs"],
+        rivals=table,
         cores=len(os.sched_getaffinity(0)),
     )
     with write_aside(out / "attention.md") as temporary:

@@ -32,6 +32,31 @@ TRAINING = {"epochs": 3, "batch_size": 64, "learning_rate": 3e-3, "warmup_steps"
 TIMED, ROUNDS = 512, 5  # pairs a turn, and turns
 
 
+def table(folder, pairs, names=RIVALS, **options):
+    """Trains rivals, judges and times them; what is in the folder already is read.
+
+    Args:
+        folder: `pathlib.Path`; it gets a run of each rival, and `speeds.json`.
+        pairs: `textkit.datasets.Pairs`.
+        names: iterable of keys of `RIVALS`.
+        **options: of `train`.
+
+    Returns:
+        list of dict: "label", "epochs", "parameters", "training" and "decoding" (pairs a second, see `speeds`), and what
+        `textkit.evaluate` returns.
+    """
+    measured = {name: train(name, folder / name, pairs, **options) for name in names}
+    rates = kept(
+        folder / "speeds.json",
+        lambda: speeds({name: textkit.Translator.load(folder / name) for name in names}, pairs),
+    )
+    rows = []
+    for name, each in measured.items():
+        counts = {count: each["training"][count] for count in ("epochs", "parameters")}
+        rows.append({"label": RIVALS[name][2], **counts, **each["test"], **rates[name]})
+    return rows
+
+
 def untrained(name, pairs, sizes=None):
     """Makes a rival.
 
