@@ -122,7 +122,7 @@ def speeds(translators, pairs, count=TIMED, rounds=ROUNDS):
             TokenCrossEntropy(),
             jit_compile=False,
         )
-        fit[name] = lambda model=each.model, data=data: model.fit(data, verbose=0)
+        fit[name] = lambda model=each.model, data=data: model.fit(data, shuffle=False, verbose=0)
     training = interleave(fit, rounds)
     return {
         name: {
