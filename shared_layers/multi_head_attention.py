@@ -181,16 +181,14 @@ class MultiHeadAttention(keras.layers.Layer):
                 f"Received: cache=None, cache_update_index={cache_update_index}"
             )
         queries = self.query_dense(query)  # (b, q, h, e)
-        if cache is not None and cache_update_index is None:
-            keys, values = cache[:, 0], cache[:, 1]  # (b, k, h, e)
-        else:
-            keys = self.key_dense(value if key is None else key)
+        if cache is None or cache_update_index is not None:
+            keys = self.key_dense(value if key is None else key)  # (b, k, h, e)
             values = self.value_dense(value)
-            if cache is not None:
-                start = (0, cache_update_index, 0, 0)
-                keys = ops.slice_update(cache[:, 0], start, ops.cast(keys, cache.dtype))
-                values = ops.slice_update(cache[:, 1], start, ops.cast(values, cache.dtype))
-                cache = ops.stack((keys, values), axis=1)
+        if cache is not None:
+            if cache_update_index is not None:
+                update = ops.cast(ops.stack((keys, values), axis=1), cache.dtype)
+                cache = ops.slice_update(cache, (0, 0, cache_update_index, 0, 0), update)
+            keys, values = cache[:, 0], cache[:, 1]
 
         mask = self._mask(
             ops.shape(queries)[1],
@@ -202,7 +200,7 @@ class MultiHeadAttention(keras.layers.Layer):
             use_causal_mask,
             0 if cache_update_index is None else cache_update_index,
         )
-        context, scores = self._attend(queries, keys, values, mask, return_attention_scores, num_score_rows, training)
+        context, scores = self._attend(queries, keys, values, cache, mask, return_attention_scores, num_score_rows, training)
         if self.use_gate:
             context = context * self.gate_dense(query)
         output = self.output_dense(context)  # (b, q, h, e) -> (b, q, *output_shape)
@@ -230,8 +228,11 @@ class MultiHeadAttention(keras.layers.Layer):
             attention_mask = ops.expand_dims(attention_mask, 1)
         return combine_masks(mask, attention_mask)
 
-    def _attend(self, queries, keys, values, mask, return_scores, num_score_rows, training):
-        """(b, q, h, e), (b, k, h, e), (b, k, h, v) -> context (b, q, h, v) and scores or `None`."""
+    def _attend(self, queries, keys, values, cache, mask, return_scores, num_score_rows, training):
+        """(b, q, h, e), (b, k, h, e), (b, k, h, v) -> context (b, q, h, v) and scores or `None`.
+
+        `cache` is where the keys and values come from, or `None`.
+        """
         scale = 1.0 / math.sqrt(self.key_dim)
         rows_only = return_scores and num_score_rows is not None
         drops = self.dropout > 0 and training
@@ -252,8 +253,13 @@ class MultiHeadAttention(keras.layers.Layer):
             return context, attention_probabilities(queries, keys, leading_rows(mask, num_score_rows), scale)
 
         queries = ops.transpose(queries, (0, 2, 1, 3))  # (b, h, q, e)
-        keys = ops.transpose(keys, (0, 2, 3, 1))  # (b, h, e, k)
-        values = ops.transpose(values, (0, 2, 1, 3))  # (b, h, k, v)
+        if cache is None:
+            keys = ops.transpose(keys, (0, 2, 3, 1))  # (b, h, e, k)
+            values = ops.transpose(values, (0, 2, 1, 3))  # (b, h, k, v)
+        else:
+            # Both at once, without the slices; TensorFlow's graphs fold the second transposition into the product.
+            keys, values = ops.unstack(ops.transpose(cache, (1, 0, 3, 2, 4)))
+            keys = ops.transpose(keys, (0, 1, 3, 2))
         scores = attention_probabilities(queries, keys, mask, scale)  # (b, h, q, k)
         weights = self.dropout_layer(ops.cast(scores, values.dtype), training=training)
         context = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))  # (b, q, h, v)

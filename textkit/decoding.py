@@ -182,17 +182,18 @@ def gnmt_penalty(lengths, alpha):
 
 def _best(log_probabilities, found, width, length_penalty):
     """The w best continuations of each example's w hypotheses: their tokens, scores, and the rows they continue."""
-    vocabulary = log_probabilities.shape[-1]
+    # The best of all are among the best of each, and these are few.
+    gained, tokens = ops.top_k(log_probabilities, min(width, log_probabilities.shape[-1]))  # (r, n)
+    n = tokens.shape[-1]
     # A finished hypothesis goes on unchanged, in one way only.
-    standing_still = ops.where(ops.arange(vocabulary) == 0, 0.0, -np.inf)
-    scores = found["scores"][:, None] + ops.where(found["finished"][:, None], standing_still, log_probabilities)
+    standing_still = ops.where(ops.arange(n) == 0, 0.0, -np.inf)
+    scores = found["scores"][:, None] + ops.where(found["finished"][:, None], standing_still, gained)
     lengths = found["lengths"] + ops.cast(ops.logical_not(found["finished"]), "int32")
-    ranked = scores / gnmt_penalty(lengths, length_penalty)[:, None]  # (r, v)
-    _, best = ops.top_k(ops.reshape(ranked, (-1, width * vocabulary)), width)  # (b, w), best first
-    scores = ops.take_along_axis(ops.reshape(scores, (-1, width * vocabulary)), best, axis=1)
-    first_rows = width * ops.arange(ops.shape(best)[0], dtype="int32")[:, None]
-    rows = first_rows + best // vocabulary
-    return tuple(ops.reshape(x, (-1,)) for x in (best % vocabulary, scores, rows))
+    ranked = scores / gnmt_penalty(lengths, length_penalty)[:, None]
+    _, best = ops.top_k(ops.reshape(ranked, (-1, width * n)), width)  # (b, w), best first
+    first = width * n * ops.arange(ops.shape(best)[0], dtype="int32")[:, None]
+    best = ops.reshape(first + best, (-1,))  # among all (r, n)
+    return ops.take(tokens, best), ops.take(scores, best), best // n
 
 
 def _drawn(log_probabilities, found, uniform, temperature, top_k, top_p):

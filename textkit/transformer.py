@@ -258,7 +258,12 @@ class TransformerSeq2Seq(Seq2Seq):
         if self.config["tie_output"]:
             table = ops.cast(self.target_embedding.embeddings, x.dtype)
             batch, length, width = ops.shape(x)
-            logits = ops.matmul(ops.reshape(x, (-1, width)), ops.transpose(table))  # (b * t, v)
+            tokens = ops.reshape(x, (-1, width))
+            # A step has few tokens: the table is then the larger factor, and CPUs want the larger one on the left.
+            if x.shape[1] == 1:
+                logits = ops.transpose(ops.matmul(table, ops.transpose(tokens)))
+            else:
+                logits = ops.matmul(tokens, ops.transpose(table))  # (b * t, v)
             logits = ops.reshape(logits, (batch, length, table.shape[0]))
         else:
             logits = self.head(x)
