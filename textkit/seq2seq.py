@@ -42,7 +42,7 @@ class Seq2Seq(Model):
         seen = self.teacher_force(inputs["source_ids"], inputs["target_ids"], training, return_attention_scores)
         return seen if return_attention_scores else seen["logits"]
 
-    def generate(self, source_ids, method="greedy", max_length=64, seed=None, **options):
+    def generate(self, source_ids, method="greedy", max_length=64, seed=None, jit_compile=False, **options):
         """Writes a target for each source; one graph is compiled for each shape and set of options.
 
         Args:
@@ -50,6 +50,7 @@ class Seq2Seq(Model):
             method: "greedy", "sample" or "beam".
             max_length: int, the largest number of tokens to write, the end token included.
             seed: int or `None`, for "sample".
+            jit_compile: bool, whether XLA compiles the graph; on JAX it always does.
             **options: as those of `textkit.decoding.decode`.
 
         Returns:
@@ -60,7 +61,7 @@ class Seq2Seq(Model):
         """
         if seed is not None:
             self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
-        write = self._compiled_write(method, max_length, tuple(sorted(options.items())))
+        write = self._compiled_write(method, max_length, jit_compile, tuple(sorted(options.items())))
         return keras.tree.map_structure(ops.convert_to_numpy, write(ops.convert_to_tensor(source_ids, "int32")))
 
     def write(self, source_ids, method="greedy", max_length=64, **options):
@@ -79,14 +80,14 @@ class Seq2Seq(Model):
             **options,
         )
 
-    def _compile_write(self, method, max_length, options):
+    def _compile_write(self, method, max_length, jit_compile, options):
         def write(source_ids):
             return self.write(source_ids, method, max_length, **dict(options))
 
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            return tf.function(write)
+            return tf.function(write, jit_compile=jit_compile)
         import jax
 
         seed = self.seed_generator.state

@@ -116,6 +116,14 @@ def test_a_beam_of_one_is_greedy_and_a_beam_finds_no_worse(name):
     assert (np.concatenate([row["ids"] for row in alone]) == together["ids"]).all()
 
 
+@pytest.mark.parametrize("name", ["additive", "post_norm"])
+def test_xla_writes_the_same(name):
+    model, source_ids = make(name), make_ids()["source_ids"]
+    plain, compiled = (model.generate(source_ids, "beam", max_length=5, jit_compile=xla) for xla in (False, True))
+    assert (plain["ids"] == compiled["ids"]).all()
+    assert_close(compiled["alignment"], plain["alignment"])
+
+
 def test_generation_follows_the_weights_and_the_seed():
     model, source_ids = make("additive"), make_ids()["source_ids"]
     options = {"method": "sample", "max_length": 11}
