@@ -148,12 +148,16 @@ class TokenCrossEntropy(keras.losses.Loss):
             raise ValueError(f"`label_smoothing` should be in [0, 1). Received: label_smoothing={label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def weights(self, y_true, sample_weight=None):
+        """The weights (b, t) float32 that the mean is taken by."""
         weights = ops.cast(ops.not_equal(y_true, PAD), "float32")
-        if sample_weight is not None:
-            sample_weight = ops.cast(sample_weight, "float32")
-            weights = weights * (sample_weight[:, None] if len(sample_weight.shape) == 1 else sample_weight)
-        return super().__call__(y_true, y_pred, weights)
+        if sample_weight is None:
+            return weights
+        sample_weight = ops.cast(sample_weight, "float32")
+        return weights * (sample_weight[:, None] if len(sample_weight.shape) == 1 else sample_weight)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return super().__call__(y_true, y_pred, self.weights(y_true, sample_weight))
 
     def call(self, y_true, y_pred):
         loss = ops.sparse_categorical_crossentropy(ops.cast(y_true, "int32"), y_pred, from_logits=True)

@@ -44,20 +44,31 @@ class ReplicatedModel(keras.Model):
         return self._reducible(super().test_step(data))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Computes the loss, to whose gradient every row of the global batch counts alike.
+        """Computes the loss of the global batch, to whose gradient all that it is a mean over counts alike.
 
-        Keras takes the mean over the rows of each replica and then over the replicas. Where a batch is split
-        unevenly (the last one of an epoch), the rows of the smaller part would weigh more.
+        Keras takes the mean over each replica's part of the batch and then over the replicas. Where the parts are uneven
+        (rows of the last batch of an epoch, tokens of padded texts), the smaller one would count for too much.
         """
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         replica = tf.distribute.get_replica_context()
-        if not training or self._num_replicas == 1 or replica is None:
+        if self._num_replicas == 1 or replica is None:
             return loss
-        first = next(leaf for leaf in keras.tree.flatten(x) if leaf is not None)
-        rows = tf.cast(tf.shape(first)[0], loss.dtype)
-        share = rows * self._num_replicas / replica.all_reduce(tf.distribute.ReduceOp.SUM, rows)
-        # Keras weighs the reported value by rows itself, so only the gradient is scaled.
-        return share * loss + tf.stop_gradient((1.0 - share) * loss)
+        part = tf.cast(self._mean_over(x, y, sample_weight), loss.dtype)
+        parts = [part, part * tf.stop_gradient(loss)]
+        whole, losses = replica.all_reduce(tf.distribute.ReduceOp.SUM, parts)
+        share = tf.math.divide_no_nan(part * self._num_replicas, whole)
+        # every replica reports the loss of them all, and follows the gradient of its own
+        return share * loss + tf.stop_gradient(tf.math.divide_no_nan(losses, whole) - share * loss)
+
+    def _mean_over(self, x, y, sample_weight):
+        """How much the loss of this part of the batch is a mean over: the sum of its weights, or as much as it has rows."""
+        weights = None
+        if getattr(self.loss, "reduction", None) == "mean_with_sample_weight":
+            # a loss that makes weights itself has a method of that name
+            weights = self.loss.weights(y, sample_weight) if hasattr(self.loss, "weights") else sample_weight
+        if weights is not None:
+            return tf.reduce_sum(weights)
+        return tf.shape(next(leaf for leaf in keras.tree.flatten(x) if leaf is not None))[0]
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if self._num_replicas > 1 and self.steps_per_execution > 1:
