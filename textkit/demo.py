@@ -23,6 +23,7 @@ _DRAWN = "with_attention"
 _RATES = (("phoneme", "per"), ("word", "wer"))
 # Of each split every so many-th word.
 _THINNED, _SMOKE_THINNED = {"train": 1, "validation": 2, "test": 4}, {"train": 200, "validation": 100, "test": 500}
+_SMOKE_TOKENS = 64  # of a batch: steps enough to write something
 
 
 def run_demo(
@@ -68,6 +69,8 @@ def run_demo(
             model = RecurrentSeq2Seq(*(vocabulary.size for vocabulary in vocabularies), attention=attention, **MODEL)
         report(f"{_said(name)}: {model.count_params():,} parameters, {len(pairs.train):,} words, epochs: {epochs}")
         options = {"epochs": epochs, "learning_rate": 3e-3, "warmup_steps": 200, "seed": seed}
+        if smoke:
+            options["batch_tokens"] = _SMOKE_TOKENS
         training = train(model, pairs, vocabularies, folder / name, **options)
         translator = Translator.load(folder / name)
         report(f"{_said(name)}: translating {len(pairs.test):,} test words")
