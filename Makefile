@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+TWO := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test test-jax lint clean
 
@@ -9,11 +10,11 @@ demo: .venv/installed
 	$(BIN)/vitkit demo --out runs/demo
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest $(TWO) tests
 	$(BIN)/python -m pytest --doctest-modules shared_layers vitkit textkit
 
 test-jax: .venv/installed
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py \
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py \
 		tests/textkit/test_decoding.py tests/textkit/test_presets.py tests/textkit/test_recurrent.py tests/textkit/test_scan.py \
 		tests/textkit/test_seq2seq.py::test_contracts tests/textkit/test_transformer.py
 
