@@ -24,7 +24,7 @@ _GRU = {"epochs": 12, "batch_tokens": 2048, "learning_rate": 2e-3, "warmup_steps
 TRAINING = {
     "gru": _GRU,
     "gru_additive": _GRU,
-    "transformer": {"epochs": 15, "batch_tokens": 1024, "learning_rate": 1e-3, "warmup_steps": 1000},
+    "transformer": {"epochs": 22, "batch_tokens": 1024, "learning_rate": 2e-3, "warmup_steps": 1000},
 }
 SMOKE = {"epochs": 1, "batch_tokens": 256, "warmup_steps": 2}
 SMOKE_WORDS = 40

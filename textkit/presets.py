@@ -47,5 +47,5 @@ _SHARED = {"source_vocabulary_size": 37000, "target_vocabulary_size": 37000, "sh
 
 TRANSFORMERS = {
     **{f"transformer_{size}": {"config": _transformer(*sizes, **_SHARED)} for size, sizes in _SIZES.items()},
-    "g2p_transformer": {"config": _transformer(3, 4, 256, 512, 0.1, normalize_first=True, **_G2P)},
+    "g2p_transformer": {"config": _transformer(3, 4, 128, 512, 0.05, normalize_first=True, **_G2P)},
 }
