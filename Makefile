@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# two processes, a file of tests in one of them, since its tests share what they set up
 TWO := --numprocesses 2 --dist loadfile
 
 .PHONY: demo test test-jax lint clean
