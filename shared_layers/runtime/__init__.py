@@ -12,6 +12,7 @@ from shared_layers.runtime.optimizers import FusedAdam, make_optimizer
 from shared_layers.runtime.ranges import TRAINING_RANGES, check_ranges, check_sizes
 from shared_layers.runtime.schedules import InverseSquareRoot, WarmupCosine
 from shared_layers.runtime.strategy import get_strategy, is_chief, shard_by_row
+from shared_layers.runtime.training import fit_run
 
 __all__ = [
     "TRAINING_RANGES",
@@ -26,6 +27,7 @@ __all__ = [
     "check_sizes",
     "dataset_builder",
     "export_saved_model",
+    "fit_run",
     "get_strategy",
     "is_chief",
     "make_optimizer",
