@@ -83,8 +83,8 @@ def precision_recall_f1(predicted, labels, num_classes=None, average=None):
         predicted: int (n,), or bool (n, c): the classes of each, of which there may be none or several (multi-label).
         labels: the same.
         num_classes: int, c, of int labels.
-        average: `None` for each class; "macro" for the mean of each score over the classes, those left out that occur neither
-            in `labels` nor in `predicted`; "micro" for the scores of all decisions together.
+        average: `None` for each class; "macro" for the mean of each score over the classes that occur, in `labels` or in
+            `predicted`; "micro" for the scores of all decisions together.
 
     Returns:
         `Scores`.
@@ -94,7 +94,7 @@ def precision_recall_f1(predicted, labels, num_classes=None, average=None):
 
     Reference:
         Sokolova and Lapalme, "A systematic analysis of performance measures for classification tasks", 2009, tables 3 and 4;
-        the macro F1 is the mean of those of the classes, not that of two means (Opitz and Burst, "Macro F1 and Macro F1", 2019).
+        the macro F1 is the mean of those of the classes, not of two means (Opitz and Burst, "Macro F1 and Macro F1", 2019).
 
     Example:
         >>> precision_recall_f1([0, 1, 1, 1], [0, 0, 1, 1], 2).f1
@@ -305,8 +305,8 @@ def entity_scores(predicted, labels):
         labels: the same.
 
     Returns:
-        dict: "micro", `Scores` of all entities, which CoNLL-2003 reports; "macro", their mean over the types; "types", a dict
-        {type: `Scores`}, in order.
+        dict: "micro", `Scores` of all entities, which CoNLL-2003 reports; "macro", their mean over the types; "types", a
+        dict {type: `Scores`}, in order.
 
     Raises:
         ValueError: not as many sentences, or tags in one, as there are labels; no sentences; what is no tag.
