@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of pages, spoken to over a pipe in the DevTools protocol: nothing to install but itself."""
+"""A headless Chromium for the tests of pages, spoken to in the DevTools protocol over a pipe; no driver is needed."""
 
 import base64
 import contextlib
@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 import pytest
@@ -36,9 +35,7 @@ class Browser:
     def open(self, path, width=1000, height=900, dark=False):
         """Opens a file from disk, without a network."""
         self._ask("Network.enable")
-        self._ask(
-            "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0
-        )
+        self._ask("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._ask("Emulation.setEmulatedMedia", features=scheme)
         self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -123,17 +120,20 @@ def headless():
     if program is None:
         pytest.skip(f"needs a browser: one of {', '.join(_NAMES)} (Debian: apt-get install chromium)")
     (its_input, our_output), (our_input, its_output) = os.pipe(), os.pipe()
+    actions = [
+        (os.POSIX_SPAWN_DUP2, its_input, 3),  # the numbers that it knows
+        (os.POSIX_SPAWN_DUP2, its_output, 4),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The shell gives it the pipes under the numbers that it wants, 3 and 4.
-        process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{its_input} 4>&{its_output}', "sh", program, *_OPTIONS, f"--user-data-dir={profile}"],
-            pass_fds=(its_input, its_output),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        process = os.posix_spawn(
+            program, [program, *_OPTIONS, f"--user-data-dir={profile}"], os.environ, file_actions=actions
         )
         os.close(its_input)
         os.close(its_output)
-        with os.fdopen(our_output, "wb") as write, os.fdopen(our_input, "rb") as read:
-            yield Browser(write, read)
-        # It ends when its input does.
-        process.wait(timeout=60)
+        try:
+            with os.fdopen(our_output, "wb") as write, os.fdopen(our_input, "rb") as read:
+                yield Browser(write, read)
+        finally:  # it ends when its input does
+            os.waitpid(process, 0)
