@@ -7,6 +7,7 @@ from keras import ops
 
 from shared_layers.linear import Linear
 from shared_layers.masking import causal_mask, combine_masks, sliding_window_mask
+from shared_layers.positional import RotaryEmbedding
 from shared_layers.runtime import check_sizes
 from shared_layers.scores import soft
 
@@ -37,6 +38,8 @@ class MultiHeadAttention(keras.layers.Layer):
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
             of every projection.
         use_gate: bool, multiplies each head's output by a sigmoid gate of the query.
+        rotary_max_wavelength: number, turns queries and keys by their positions, before the keys go into a cache, as
+            `RotaryEmbedding` with that `max_wavelength`; `None` leaves them as they are.
         seed: int or `None`, of the dropout.
 
     Call arguments:
@@ -49,7 +52,8 @@ class MultiHeadAttention(keras.layers.Layer):
         training: bool.
         use_causal_mask: bool, query i sees keys 0 .. i (with a cache: 0 .. i + `cache_update_index`).
         cache: float tensor (b, 2, k, h, e) of projected keys and values, or `None`.
-        cache_update_index: scalar int, where the new keys and values are written; `None` reads the cache as it is.
+        cache_update_index: scalar int, where the new keys and values are written, also the position of the first query;
+            `None` reads the cache as it is.
         num_score_rows: int, with `return_attention_scores`: only the scores of that many leading queries.
 
     Returns:
@@ -92,6 +96,7 @@ class MultiHeadAttention(keras.layers.Layer):
         bias_constraint=None,
         use_gate=False,
         seed=None,
+        rotary_max_wavelength=None,
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -119,6 +124,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.use_gate = use_gate
         self.seed = seed
+        self.rotary_max_wavelength = rotary_max_wavelength
         self.supports_masking = True
 
     def build(self, query_shape, value_shape, key_shape=None):
@@ -151,6 +157,9 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.use_gate:
             self.gate_dense = projection("gate", (h, self.value_dim), query_shape, activation="sigmoid")
         self.value_dense = projection("value", (h, self.value_dim), value_shape)
+        if self.rotary_max_wavelength is not None:
+            self.rotary = RotaryEmbedding(self.rotary_max_wavelength, dtype=self.dtype_policy, name="rotary")
+            self.rotary.build((*query_shape[:-1], h, e))
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
         self.output_dense = projection(
             "attention_output",
@@ -180,9 +189,10 @@ class MultiHeadAttention(keras.layers.Layer):
                 "`cache_update_index` needs a `cache` to write to. "
                 f"Received: cache=None, cache_update_index={cache_update_index}"
             )
-        queries = self.query_dense(query)  # (b, q, h, e)
+        start_index = 0 if cache_update_index is None else cache_update_index
+        queries = self._turn(self.query_dense(query), start_index)  # (b, q, h, e)
         if cache is None or cache_update_index is not None:
-            keys = self.key_dense(value if key is None else key)  # (b, k, h, e)
+            keys = self._turn(self.key_dense(value if key is None else key), start_index)  # (b, k, h, e)
             values = self.value_dense(value)
         if cache is not None:
             if cache_update_index is not None:
@@ -198,7 +208,7 @@ class MultiHeadAttention(keras.layers.Layer):
             key_mask if key is not None else None,
             attention_mask,
             use_causal_mask,
-            0 if cache_update_index is None else cache_update_index,
+            start_index,
         )
         context, scores = self._attend(queries, keys, values, cache, mask, return_attention_scores, num_score_rows, training)
         if self.use_gate:
@@ -211,6 +221,10 @@ class MultiHeadAttention(keras.layers.Layer):
         if cache is not None:
             results += (cache,)
         return results if len(results) > 1 else output
+
+    def _turn(self, projected, start_index):
+        """Queries or keys (b, n, h, e) by their positions, where they are turned at all."""
+        return projected if self.rotary_max_wavelength is None else self.rotary(projected, start_index=start_index)
 
     def _mask(self, q, k, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, start_index):
         """All masks as one that broadcasts to (b, h, q, k), or `None`."""
@@ -286,6 +300,7 @@ class MultiHeadAttention(keras.layers.Layer):
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
             "use_gate": self.use_gate,
             "seed": self.seed,
+            "rotary_max_wavelength": self.rotary_max_wavelength,
         }
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
