@@ -64,7 +64,7 @@ def gradient_rollout(model, inputs, question):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(state)
         seen = encoder_of(model).encode(state, mask, training=False, return_attention_scores=True)
-        score = _score(model, seen, question)
+        score = _score(model, seen, inputs, question)
     scores = seen["attention_scores"]
     return relevance.gradient_rollout(scores, tape.gradient(score, scores), question.row) - question.row
 
@@ -78,12 +78,13 @@ def legrad(model, inputs, question):
     encoder = encoder_of(model)
     state, mask = _embed(model, inputs)
     steps = []
-    for layer in encoder.layers_in_order:
+    for depth in range(encoder.config["num_layers"]):
+        layer = encoder.encoder_layers[depth % len(encoder.encoder_layers)]  # of shared weights there is one
         # A tape a layer: each gradient stays within its layer, and all together cost one backward pass.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state)
             state, scores = layer(state, padding_mask=mask, training=False, return_attention_scores=True)
-            score = _score(model, encoder.finish(state), question)
+            score = _score(model, encoder.finish(state), inputs, question)
         steps.append((tape, score, scores))
     return relevance.legrad([tape.gradient(score, scores) for tape, score, scores in steps])
 
@@ -108,7 +109,7 @@ def integrated_gradients(model, inputs, question, steps=32):
         point = baseline + share * (state - baseline)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(point)
-            score = _score(model, encoder_of(model).encode(point, mask, training=False), question)
+            score = _score(model, encoder_of(model).encode(point, mask, training=False), inputs, question)
         return total + weight * tape.gradient(score, point)
 
     places, weights = np.polynomial.legendre.leggauss(steps)  # in [-1, 1], of sum 2
@@ -127,7 +128,7 @@ def occlusion(model, inputs, question):
 
     def score(inputs):
         state, mask = _embed(model, inputs)
-        return _score(model, encoder_of(model).encode(state, mask, training=False), question)
+        return _score(model, encoder_of(model).encode(state, mask, training=False), inputs, question)
 
     whole = score(inputs)
 
@@ -158,6 +159,14 @@ def encoder_of(model):
     return getattr(model, "encoder", model)
 
 
+def logits_of(model, seen, inputs):
+    """The logits of a model with a head, of its encoder's outputs: (b, c), (b, n, c), or those of spans (b, n, 2)."""
+    outputs = model.outputs(seen, inputs, training=False)
+    if "logits" in outputs:
+        return outputs["logits"]
+    return tf.stack([outputs["start_logits"], outputs["end_logits"]], axis=-1)
+
+
 def _embed(model, inputs):
     encoder = encoder_of(model)
     return tf.cast(encoder.embed(inputs, training=False), tf.float32), encoder.padding_mask(inputs)
@@ -168,12 +177,12 @@ def _scores(model, inputs):
     return encoder_of(model).encode(state, mask, training=False, return_attention_scores=True)["attention_scores"]
 
 
-def _score(model, seen, question):
-    """The logit that is explained, or the weighed sum of them: (b,)."""
-    weighed = model.logits(seen) * question.chosen
-    return tf.reduce_sum(weighed, axis=range(1, len(weighed.shape)))
+def _score(model, seen, inputs, question):
+    """The logit that is explained, or the weighed sum of several: (b,)."""
+    weighed = logits_of(model, seen, inputs) * question.chosen
+    return tf.reduce_sum(weighed, axis=list(range(1, weighed.shape.rank)))
 
 
 def _blank(inputs, question, covered):
-    """The inputs with other ids where `covered`, and with the mask of before."""
+    """The inputs with other ids where `covered`."""
     return {**inputs, "token_ids": tf.where(covered, question.blank_id, inputs["token_ids"])}
