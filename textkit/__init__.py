@@ -6,6 +6,9 @@ The names load on first use, so that `import textkit` stays light: neither tenso
 import importlib
 
 import shared_layers  # noqa: F401 -- first: it keeps TensorFlow's log out of the commands' terminals
+from textkit.causal_lm import CausalLM
+from textkit.encoder import TextEncoder
+from textkit.heads import MaskedLanguageModel, SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier
 from textkit.recurrent import RecurrentSeq2Seq
 from textkit.transformer import TransformerSeq2Seq
 
@@ -16,7 +19,22 @@ _HOME = {
     "export": "textkit.saved_model",
     "train": "textkit.training",
 }
-__all__ = ["RecurrentSeq2Seq", "TransformerSeq2Seq", "Translator", "Vocabulary", "evaluate", "export", "train"]
+__all__ = [
+    "CausalLM",
+    "MaskedLanguageModel",
+    "RecurrentSeq2Seq",
+    "SentenceEncoder",
+    "SpanClassifier",
+    "TextClassifier",
+    "TextEncoder",
+    "TokenClassifier",
+    "TransformerSeq2Seq",
+    "Translator",
+    "Vocabulary",
+    "evaluate",
+    "export",
+    "train",
+]
 
 
 def __getattr__(name):

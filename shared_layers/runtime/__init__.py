@@ -18,7 +18,7 @@ from shared_layers.runtime.hugging_face import (
 from shared_layers.runtime.model import Model
 from shared_layers.runtime.names import unknown_name
 from shared_layers.runtime.optimizers import FusedAdam, make_optimizer
-from shared_layers.runtime.ranges import TRAINING_RANGES, check_ranges, check_sizes
+from shared_layers.runtime.ranges import TRAINING_RANGES, check_class_names, check_ranges, check_sizes
 from shared_layers.runtime.schedules import InverseSquareRoot, WarmupCosine
 from shared_layers.runtime.strategy import get_strategy, is_chief, shard_by_row
 from shared_layers.runtime.training import fit_run
@@ -32,6 +32,7 @@ __all__ = [
     "SafeCheckpoint",
     "StopOnNaN",
     "WarmupCosine",
+    "check_class_names",
     "check_ranges",
     "check_sizes",
     "dataset_builder",
