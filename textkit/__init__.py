@@ -13,9 +13,11 @@ from textkit.recurrent import RecurrentSeq2Seq
 from textkit.transformer import TransformerSeq2Seq
 
 _HOME = {
+    "Tokenizer": "textkit.tokenizer",
     "Translator": "textkit.translator",
     "Vocabulary": "textkit.vocabulary",
     "evaluate": "textkit.evaluation",
+    "explain": "textkit.explanation",
     "export": "textkit.saved_model",
     "train": "textkit.training",
 }
@@ -28,10 +30,12 @@ __all__ = [
     "TextClassifier",
     "TextEncoder",
     "TokenClassifier",
+    "Tokenizer",
     "TransformerSeq2Seq",
     "Translator",
     "Vocabulary",
     "evaluate",
+    "explain",
     "export",
     "train",
 ]

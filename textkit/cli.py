@@ -174,6 +174,31 @@ def train(
 
 
 @app.command()
+def train_tokenizer(
+    files: Annotated[list[Path], typer.Argument(help="UTF-8 texts, each line one.", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)],
+    kind: Annotated[str, typer.Option(help="wordpiece (as BERT), bytes (as RoBERTa) or sentencepiece (as ALBERT).")] = (
+        "wordpiece"
+    ),
+    size: Annotated[int, typer.Option(help="Most tokens.", min=1)] = 8000,
+    keep_case: Annotated[
+        bool, typer.Option("--keep-case", help="Case and accents stay, as they always do in bytes.")
+    ] = False,
+):
+    """Learn a tokenizer from texts.
+
+    Example: textkit train-tokenizer english.txt chinese.txt --kind wordpiece --size 8000 --out tokenizer
+    """
+    from textkit.tokenizer import Tokenizer
+    from textkit.tokenizers.learning import read_lines
+
+    with progress_bar("learning"):
+        tokenizer = Tokenizer.learn(read_lines(files), kind, size, not keep_case)
+        tokenizer.save(out)
+    typer.echo(f"{tokenizer.size} tokens in {out}")
+
+
+@app.command()
 def evaluate(
     data: Data,
     model: Folder,
@@ -256,27 +281,45 @@ def translate(
 
 @app.command()
 def explain(
-    texts: Annotated[list[str], typer.Argument(help="What to translate.")],
-    model: Folder,
-    most: Annotated[int, typer.Option(help="Source tokens listed of each.", min=1)] = 3,
+    texts: Annotated[list[str], typer.Argument(help="What to translate, or to read.")],
+    model: Annotated[
+        str,
+        typer.Option(help="Folder of a run or of a translator; of an encoder also a .keras file or hf://owner/repository."),
+    ],
+    most: Annotated[int, typer.Option(help="Words listed of each.", min=1)] = 3,
     attention: Picture = None,
     html: Page = None,
-    reading: Reading = "same_step",
+    reading: Annotated[str | None, typer.Option(help="Of a translator: as translate has it.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text, such as a context.")] = None,
+    word: Annotated[str | None, typer.Option(help="The word asked about, or its number from 0 on.")] = None,
+    method: Annotated[str | None, typer.Option(help="How relevance is found; see textkit.explain.")] = None,
+    target: Annotated[str | None, typer.Option(help="Class to explain instead of the predicted one.")] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="Whose attention is shown, from 0 on, instead of the mean of all.")
+    ] = None,
+    head: Annotated[int | None, typer.Option(help="The same.")] = None,
 ):
-    """Show, for the answers that translate gives by default, what each of their tokens attended to most.
+    """Show what a text's words attend to, and which of them an answer rests on.
 
-    Example: textkit explain "21 November 2026" --model runs/dates --html alignment.html
+    Of a translator, what each token attended to of the answers that translate gives by default. The options from --pair on are
+    those of encoders.
+
+    Examples:
+
+    textkit explain "21 November 2026" --model runs/dates --html alignment.html
+
+    textkit explain "The animal didn't cross the street because it was too tired" --word it --model FOLDER --html attention.html
     """
-    from rich import console
-
-    from textkit import alignment
-
-    found = _translated(texts, model, attention, html, reading=reading)
-    _check_attention(found, model)
-    terminal = console.Console()
-    for each in found:
-        typer.echo(f"{each.source} → {each.text}")
-        terminal.print(alignment.table(each, most))
+    asked = {"pair": pair, "word": word, "method": method, "target": target, "layer": layer, "head": head}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if (Path(model) / "vocabularies.json").is_file():
+        if asked:
+            raise ValueError(f"Expected an encoder for --{next(iter(asked))}. Received: model={model!r}, a translator")
+        _explain_translations(texts, model, most, attention, html, reading or "same_step")
+    else:
+        if reading:
+            raise ValueError(f"Expected a translator for --reading. Received: model={model!r}")
+        _explain_texts(texts, model, most, attention, html, **asked)
 
 
 @app.command()
@@ -376,6 +419,53 @@ def _translated(texts, model, attention, html, num_best=None, **options):
     if html:
         alignment.save(html, alignment.page(found))
     return answers
+
+
+def _explain_translations(texts, model, most, attention, html, reading):
+    from rich import console
+
+    from textkit import alignment
+
+    found = _translated(texts, model, attention, html, reading=reading)
+    _check_attention(found, model)
+    terminal = console.Console()
+    for each in found:
+        typer.echo(f"{each.source} → {each.text}")
+        terminal.print(alignment.table(each, most))
+
+
+def _explain_texts(texts, model, most, attention, html, layer=None, head=None, **asked):
+    """Explains with an encoder: prints its answers, what words are relevant and what they attend to, and draws the latter."""
+    from rich import console
+
+    from textkit import alignment, attention_view
+    from textkit.explanation import explain as look
+    from textkit.text_model import TextModel
+
+    if attention and len(texts) > 1:
+        raise ValueError(f"Expected one text for a picture. Received: {len(texts)} texts")
+    best = Path(model) / "best.keras"  # of a run
+    loaded = TextModel.from_preset(best if best.is_file() else model)
+    chosen = {"layer": layer, "head": head}
+    options = chosen if asked.get("method") == "raw" else {}
+    found = []
+    with progress_bar("explaining") as progress:
+        for text in texts:
+            found.append(look(loaded, text, **asked, **options))
+            progress(len(found), len(texts))
+    words = [range(len(each.words)) if each.word is None else [each.word] for each in found]
+    tables = [attention_view.attention_table(each, of, layer, head, most) for each, of in zip(found, words, strict=True)]
+    if attention:
+        alignment.save(attention, attention_view.figure(found[0], words[0] if "word" in asked else None, **chosen))
+    if html:
+        alignment.save(html, attention_view.page(found))
+    terminal = console.Console()
+    for each, table in zip(found, tables, strict=True):
+        typer.echo(each.text if each.answer is None else f"{each.text} → {each.answer}")
+        if each.method != "raw":
+            terminal.print(attention_view.relevance_table(each))
+        if each.method == "raw" or each.word is not None:
+            terminal.print(table)
 
 
 def _load(data, limit, on_corrupt, reverse):
