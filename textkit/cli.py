@@ -182,7 +182,7 @@ def train_tokenizer(
     ),
     size: Annotated[int, typer.Option(help="Most tokens.", min=1)] = 8000,
     keep_case: Annotated[
-        bool, typer.Option("--keep-case", help="Case and accents stay, as they always do in bytes.")
+        bool, typer.Option("--keep-case", help="Case and accents stay; in bytes they always do.")
     ] = False,
 ):
     """Learn a tokenizer from texts.
