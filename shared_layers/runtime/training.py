@@ -19,6 +19,7 @@ def fit_run(
     steps_per_epoch,
     monitor="val_accuracy",
     mode="max",
+    patience=None,
     callbacks=(),
     begin=None,
     resume=False,
@@ -38,6 +39,7 @@ def fit_run(
         steps_per_epoch: int.
         monitor: str, the metric of an epoch that says which is best.
         mode: "min" or "max", which values of it are better.
+        patience: int, after how many epochs without a better one training ends; or `None`, after all `epochs`.
         callbacks: sequence of `keras.callbacks.Callback`, more of them.
         begin: function of the first epoch's number, called before training; or `None`.
         resume: bool, whether to go on from the folder's `last.keras`, if there is one.
@@ -52,7 +54,7 @@ def fit_run(
         OSError: the folder cannot be made.
     """
     folder = pathlib.Path(folder)
-    checkpoint = SafeCheckpoint(folder, monitor=monitor, mode=mode)
+    checkpoint = SafeCheckpoint(folder, monitor=monitor, mode=mode, patience=patience)
     first_epoch = checkpoint.resume(model) if resume else 0
     folder.mkdir(parents=True, exist_ok=True)
     if begin is not None:
@@ -66,7 +68,7 @@ def fit_run(
             batches(first_epoch),
             steps_per_epoch=steps_per_epoch,
             validation_data=validation,
-            epochs=epochs,
+            epochs=first_epoch if checkpoint.is_out_of_patience(first_epoch) else epochs,
             initial_epoch=first_epoch,
             shuffle=False,  # they come shuffled
             callbacks=[*before, *own, *callbacks, *([bar] if progress else [])],
