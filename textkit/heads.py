@@ -189,6 +189,13 @@ class SentenceEncoder(TextHead):
             vectors = ops.normalize(vectors, axis=-1)
         return {"embedding": vectors}
 
+    @classmethod
+    def checkpoint_arguments(cls, path):
+        """What sentence-transformers says of a folder; see `textkit.checkpoints.sentence_transformers`."""
+        from textkit.checkpoints.sentence_transformers import read_pooling
+
+        return read_pooling(path)
+
     def get_config(self):
         return {**super().get_config(), "pooling": self.pooling, "normalize": self.normalize}
 

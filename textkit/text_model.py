@@ -22,10 +22,15 @@ class TextModel(Model):
 
     @classmethod
     def import_checkpoint(cls, path, load_weights, overrides):
-        """Reads a Hugging Face folder; see `textkit.checkpoints.hugging_face`."""
-        from textkit.checkpoints.hugging_face import import_hugging_face
+        """Reads a Hugging Face folder, see `textkit.checkpoints.hugging_face`; as `TextModel`, whatever it holds."""
+        from textkit.checkpoints.hugging_face import class_of, import_hugging_face
 
-        return import_hugging_face(cls, path, load_weights, overrides)
+        return import_hugging_face(class_of(path) if cls is TextModel else cls, path, load_weights, overrides)
+
+    @classmethod
+    def checkpoint_arguments(cls, path):
+        """Constructor arguments that a folder has beside those of Hugging Face; none."""
+        return {}
 
     @classmethod
     def new_head(cls, overrides, load_weights, stacklevel):

@@ -39,11 +39,37 @@ def import_hugging_face(cls, path, load_weights, overrides):
     config, weights, has_head = read(path, load_weights, cls)
     if not has_head:
         config |= cls.new_head(overrides, load_weights, stacklevel=5)
-    model = cls(**config)
+    model = cls(**config, **cls.checkpoint_arguments(path))
     for weight in model.weights:
         if weight.path in weights:
             weight.assign(weights[weight.path])
     return model.override(**overrides) if overrides else model
+
+
+def class_of(path):
+    """Says what a Hugging Face folder holds.
+
+    Args:
+        path: `pathlib.Path` of the folder.
+
+    Returns:
+        The class with the folder's head; where there is none, or none that is known, `CausalLM` or `TextEncoder`.
+
+    Raises:
+        ValueError: a broken `config.json`.
+        OSError: there is no such file.
+    """
+    from textkit import heads
+    from textkit.causal_lm import CausalLM
+    from textkit.encoder import TextEncoder
+
+    with reading_config(path):
+        theirs = read_json(path / "config.json")
+        kind = theirs.get("model_type")
+        if kind in CausalLM.checkpoint_families:
+            return CausalLM
+        known = (heads.MaskedLanguageModel, heads.SpanClassifier, heads.TextClassifier, heads.TokenClassifier)
+        return next((cls for cls in known if _has_head(kind, cls.checkpoint_head, theirs)), TextEncoder)
 
 
 def read(path, load_weights, cls):
