@@ -46,7 +46,7 @@ class Answer:
     Attributes:
         row: float (n,), weights of the tokens that this part is read from.
         chosen: float, the shape of the logits, the weight of each in this part.
-        explained: str, this part in words.
+        explained: str, what words can be for this part: "relevance for positive".
         answer: str, all that was said.
         target: int, (int, int) or `None`; see `textkit.explain`.
         probabilities: float, the shape of the logits; or `None`.
@@ -92,8 +92,14 @@ def read_class(model, logits, divided, target, word):
         probabilities = _softmax(logits) if model.problem == "single" else 1 / (1 + np.exp(-logits))
         largest = np.argsort(-probabilities, kind="stable")[:_SAID]
         said = [f"{names[place]} {probabilities[place]:.2f}" for place in largest]
-    explained = names[index] if len(logits) > 1 else "more"
-    return Answer(first_token(divided), np.eye(len(logits))[index], explained, ", ".join(said), index, probabilities)
+    return Answer(
+        row=first_token(divided),
+        chosen=np.eye(len(logits))[index],
+        explained=f"relevance for {names[index] if len(logits) > 1 else 'a larger number'}",
+        answer=", ".join(said),
+        target=index,
+        probabilities=probabilities,
+    )
 
 
 def read_labels(model, logits, divided, target, word):
@@ -124,7 +130,7 @@ def read_labels(model, logits, divided, target, word):
     return Answer(
         row=chosen.sum(-1),
         chosen=chosen,
-        explained=f"{'the labels' if one is None else names[one]} of {where}",
+        explained=f"relevance for {'the labels' if one is None else names[one]} of {where}",
         answer=", ".join(f"{each} {names[label]}" for each, label in zip(divided.words, predicted, strict=True)),
         target=one,
         probabilities=_softmax(logits),
@@ -159,7 +165,7 @@ def read_span(model, logits, divided, target, word):
     return Answer(
         row=chosen.sum(-1),
         chosen=chosen,
-        explained=f"the answer {_span(divided, asked)!r}",
+        explained=f"relevance for the answer {_span(divided, asked)!r}",
         answer=_span(divided, best),
         target=asked,
         probabilities=_softmax(logits, axis=0),
@@ -188,9 +194,9 @@ def _best_span(logits, divided):
 
 
 def _check_span(divided, words):
-    count, first_pair = len(divided.words), divided.num_first
-    whole = len(words) == 2 and 0 <= words[0] <= words[1] < count
-    if not whole or (words[0] < first_pair) != (words[1] < first_pair):
+    count, first = len(divided.words), divided.num_first
+    pair = not isinstance(words, str) and np.shape(words) == (2,)
+    if not pair or not 0 <= words[0] <= words[1] < count or (words[0] < first) != (words[1] < first):
         raise ValueError(
             f"Expected (first, last), words below {count} of one text, for a target. Received: target={words!r}"
         )

@@ -158,7 +158,7 @@ def relevance_table(explanation):
     from rich.text import Text
 
     rows = Table("word", box=box.SIMPLE_HEAD)
-    rows.add_column(Text(f"relevance for {explanation.explained}"))
+    rows.add_column(Text(explanation.explained))
     rows.add_column()
     for word, number, share in zip(explanation.words, _numbers(explanation), _shares(explanation), strict=True):
         ink = "blue" if share > 0 else "dark_orange"

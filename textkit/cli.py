@@ -301,14 +301,14 @@ def explain(
 ):
     """Show what a text's words attend to, and which of them an answer rests on.
 
-    Of a translator, what each token attended to of the answers that translate gives by default. The options from --pair on are
-    those of encoders.
+    Of a translator, what each token attended to of the answers that translate gives by default. The options from --pair on
+    are those of encoders.
 
     Examples:
 
     textkit explain "21 November 2026" --model runs/dates --html alignment.html
 
-    textkit explain "The animal didn't cross the street because it was too tired" --word it --model FOLDER --html attention.html
+    textkit explain "The animal didn't cross the street because it was too tired" --word it --model FOLDER --html page.html
     """
     asked = {"pair": pair, "word": word, "method": method, "target": target, "layer": layer, "head": head}
     asked = {name: value for name, value in asked.items() if value is not None}
@@ -435,7 +435,7 @@ def _explain_translations(texts, model, most, attention, html, reading):
 
 
 def _explain_texts(texts, model, most, attention, html, layer=None, head=None, **asked):
-    """Explains with an encoder: prints its answers, what words are relevant and what they attend to, and draws the latter."""
+    """Explains with an encoder: prints answers, which words are relevant and what they attend to, and draws the latter."""
     from rich import console
 
     from textkit import alignment, attention_view

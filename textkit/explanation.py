@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from shared_layers.runtime import require_tensorflow, unknown_name
 from textkit.answers import Divided, first_token, read_labels, reader_of
+from textkit.encoder import TextEncoder
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, SIGNED, Question, encoder_of, logits_of
 
 _MOST_TOKENS = 2048  # the attention of 12 layers of 12 heads is then 2.4 GB
@@ -22,7 +23,7 @@ class Explanation(Divided):
         attention: float32 (l, h, n, n), of each layer and head, what each token attends to.
         relevance: float32 (w,), how relevant each word is, in the method's own unit.
         method: str, the method that found it.
-        explained: str, what the words are relevant for.
+        explained: str, what the relevance is: "relevance for positive", or "what 'it' attends to".
         answer: str, what the model said; or `None` of a model without a head.
         word: int, the word that was asked about; or `None`.
         target: what was explained, as `explain` takes it; or `None` where that was no answer.
@@ -93,6 +94,8 @@ def explain(model, text, pair=None, method="auto", target=None, word=None, **opt
     if read is None and target is not None:
         raise ValueError(f"Expected a model with a head for a target. Received: target={target!r}")
     encoder = encoder_of(model)
+    if not isinstance(encoder, TextEncoder):
+        raise ValueError(f"Expected a TextEncoder, or a model on one. Received: model={type(model).__name__}")
     divided = _divide(encoder.tokenizer, text, pair)
     asked = None if word is None else find_word(divided.words, word)
 

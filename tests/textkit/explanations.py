@@ -35,5 +35,5 @@ def make(text, pair=None, method="integrated_gradients", seed=0, layers=LAYERS, 
         attention=(scores / scores.sum(-1, keepdims=True)).astype("float32"),
         relevance=random.normal(size=len(words)).astype("float32") ** (1 if method == "integrated_gradients" else 2),
         method=method,
-        **{"explained": "positive", "answer": None, **answers},
+        **{"explained": "relevance for positive", "answer": None, **answers},
     )
