@@ -61,7 +61,6 @@ class CausalLM(TextModel):
     presets = CAUSAL
     checkpoint_families = ("gpt2",)
     checkpoint_head = "LMHeadModel"
-    reads_pooler = False
 
     def __init__(
         self,

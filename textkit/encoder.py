@@ -13,14 +13,14 @@ from shared_layers import (
 )
 from shared_layers.runtime import check_sizes, unknown_name
 from textkit.seq2seq import sizes
-from textkit.text_model import TextModel
+from textkit.text_model import EncoderModel
 
 POSITIONS = ("learned", "sinusoidal", "rotary")
 ACTIVATIONS = {"gelu_approximate": gelu_approximate}  # beside Keras's
 
 
 @keras.saving.register_keras_serializable(package="textkit")
-class TextEncoder(TextModel):
+class TextEncoder(EncoderModel):
     """BERT's encoder, and by options that of RoBERTa, DistilBERT, ALBERT, ELECTRA, MiniLM or ModernBERT's kind.
 
     Sharing one layer's weights (ALBERT) divides the size by the number of layers, and costs as many operations as before.
@@ -75,7 +75,7 @@ class TextEncoder(TextModel):
     ([1, 4, 8], [1, 2, 4, 4])
     """
 
-    relatives = (TextModel,)
+    reads_pooler = True
 
     def __init__(
         self,
@@ -242,10 +242,10 @@ class TextEncoder(TextModel):
 
     def finish(self, state):
         """The outputs, without scores, of what the last layer gives (b, n, d)."""
-        x = state if self.final_norm is None else self.final_norm(state)
-        return (
-            {"sequence_output": x} if self.pooler is None else {"sequence_output": x, "pooled_output": self.pooler(x[:, 0])}
-        )
+        seen = {"sequence_output": state if self.final_norm is None else self.final_norm(state)}
+        if self.pooler is not None:
+            seen["pooled_output"] = self.pooler(seen["sequence_output"][:, 0])
+        return seen
 
     def _asked(self, return_attention_scores):
         """The numbers of the layers whose scores are asked for."""

@@ -9,10 +9,10 @@ from keras import ops
 from shared_layers import Linear
 from shared_layers.runtime import check_class_names, check_sizes
 from textkit.encoder import TextEncoder
-from textkit.text_model import TextModel
+from textkit.text_model import EncoderModel
 
 
-class TextHead(TextModel):
+class TextHead(EncoderModel):
     """Base of the models that read a `TextEncoder`'s states.
 
     A subclass has `outputs(seen, inputs, training)`, from the encoder's dict of outputs to the model's own.
@@ -29,9 +29,6 @@ class TextHead(TextModel):
     Raises:
         TypeError: an argument that neither has.
     """
-
-    relatives = (TextModel,)
-    reads_pooler = False
 
     def __init__(self, **kwargs):
         own = {name: kwargs.pop(name) for name in ("name", "dtype", "trainable") if name in kwargs}
@@ -62,14 +59,14 @@ class TextHead(TextModel):
         return {**super().get_config(), **self.encoder.config}
 
     def adapt_weight(self, path, value, shape, model):
-        """As `TextModel`; a head of another shape starts anew."""
+        """As `EncoderModel`; a head of another shape starts anew."""
         return None if path.startswith("head/") else super().adapt_weight(path, value, shape, model)
 
     @classmethod
     def adopt(cls, model, load_weights, overrides):
         """A new head on the encoder of another model."""
         encoder = getattr(model, "encoder", model)
-        adopted = cls(**{**encoder.config, **cls.new_head(overrides, load_weights, stacklevel=4), **overrides})
+        adopted = cls(**{**encoder.config, **cls.new_head(overrides, load_weights, stacklevel=3), **overrides})
         if load_weights:
             encoder.copy_weights(adopted.encoder)
         return adopted

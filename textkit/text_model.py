@@ -3,7 +3,7 @@
 import functools
 
 from shared_layers.runtime import Model
-from textkit.presets import ENCODERS
+from textkit.presets import CAUSAL, ENCODERS
 
 
 class TextModel(Model):
@@ -15,14 +15,14 @@ class TextModel(Model):
         reads_pooler: bool, whether the pooled output is used or returned.
     """
 
-    presets = ENCODERS
-    checkpoint_families = ("albert", "bert", "distilbert", "electra", "roberta")
+    presets = {**ENCODERS, **CAUSAL}  # noqa: RUF012 -- a table that nobody changes
+    checkpoint_families = ()
     checkpoint_head = None
-    reads_pooler = True
+    reads_pooler = False
 
     @classmethod
     def import_checkpoint(cls, path, load_weights, overrides):
-        """Reads a Hugging Face folder, see `textkit.checkpoints.hugging_face`; as `TextModel`, whatever it holds."""
+        """Reads a Hugging Face folder, see `textkit.checkpoints.hugging_face`; `TextModel` makes what the folder says."""
         from textkit.checkpoints.hugging_face import class_of, import_hugging_face
 
         return import_hugging_face(class_of(path) if cls is TextModel else cls, path, load_weights, overrides)
@@ -38,9 +38,7 @@ class TextModel(Model):
         return {}
 
     def adapt_weight(self, path, value, shape, model):
-        """Drops positions beyond a shorter `max_sequence_length`; a pooler asked for starts anew; the rest is refused."""
-        if value is None and path.startswith("pooler/"):
-            return None
+        """Drops positions beyond a shorter `max_sequence_length`; the rest is refused."""
         if value is not None and path.startswith("position_embedding/") and shape[0] < len(value):
             return value[: shape[0]]
         return super().adapt_weight(path, value, shape, model)
@@ -54,3 +52,19 @@ class TextModel(Model):
         from textkit.tokenizer import Tokenizer
 
         return Tokenizer.from_config(config)
+
+
+class EncoderModel(TextModel):
+    """Base of `TextEncoder` and of the models with a head on one, which take over each other's encoders."""
+
+    presets = ENCODERS
+    checkpoint_families = ("albert", "bert", "distilbert", "electra", "roberta")
+
+    def adapt_weight(self, path, value, shape, model):
+        """As `TextModel`; a pooler asked for starts anew."""
+        if value is None and path.startswith("pooler/"):
+            return None
+        return super().adapt_weight(path, value, shape, model)
+
+
+EncoderModel.relatives = (EncoderModel,)

@@ -196,3 +196,18 @@ def test_what_else_it_refuses():
     for asked in ([3], [0, -4]):
         with pytest.raises(ValueError, match=r"a bool or numbers of layers below 3\. Received: return_attention_scores="):
             make()(make_ids(), return_attention_scores=asked)
+
+
+def test_the_vocabulary_goes_with_it(tmp_path):
+    from textkit.tokenizer import Tokenizer
+
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "bird", "##s", "on"]))
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    encoder = make(tokenizer=tokenizer)
+    encoder.save_to_preset(tmp_path / "preset")
+    found = TextEncoder.from_preset(tmp_path / "preset")
+    ids = numpy(found.tokenizer.encode(["Birds on"]))
+    assert ids["token_ids"].tolist() == [[2, 5, 6, 7, 3]]
+    assert found.tokenizer is found.tokenizer
+    assert_close(found(ids), encoder(tokenizer.encode(["birds on"])))
+    assert make().tokenizer is None

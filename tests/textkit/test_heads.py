@@ -6,7 +6,15 @@ import pytest
 
 from tests.checks import assert_close, check_model, numpy
 from tests.textkit.encoders import KINDS, TINY, make_ids, spread
-from textkit import MaskedLanguageModel, SentenceEncoder, SpanClassifier, TextClassifier, TextEncoder, TokenClassifier
+from textkit import (
+    CausalLM,
+    MaskedLanguageModel,
+    SentenceEncoder,
+    SpanClassifier,
+    TextClassifier,
+    TextEncoder,
+    TokenClassifier,
+)
 from textkit.text_model import TextModel
 
 HEADS = {
@@ -151,6 +159,14 @@ def test_a_head_takes_over_the_encoder_of_another_model(tmp_path, source):
     classifier = TextClassifier.from_preset(tmp_path / "preset", num_classes=3)
     assert classifier(ids).shape == (3, 3)
     assert type(TextModel.from_preset(tmp_path / "preset")) is type(model)
+
+
+def test_a_causal_model_has_no_encoder_to_take_over(tmp_path):
+    sizes = {"vocabulary_size": 23, "num_layers": 1, "num_heads": 2, "hidden_dim": 12, "intermediate_dim": 11}
+    CausalLM(**sizes).save_to_preset(tmp_path / "preset")
+    for cls in (TextEncoder, SpanClassifier):
+        with pytest.raises(ValueError, match=rf"Expected a {cls.__name__}\. Received: .* holds a textkit>CausalLM"):
+            cls.from_preset(tmp_path / "preset")
 
 
 def test_a_new_head_is_said_or_asked_for(tmp_path):

@@ -38,7 +38,7 @@ def import_hugging_face(cls, path, load_weights, overrides):
     """
     config, weights, has_head = read(path, load_weights, cls)
     if not has_head:
-        config |= cls.new_head(overrides, load_weights, stacklevel=5)
+        config |= cls.new_head(overrides, load_weights, stacklevel=4)
     model = cls(**config, **cls.checkpoint_arguments(path))
     for weight in model.weights:
         if weight.path in weights:
