@@ -127,10 +127,10 @@ def split_files(path, suffixes, expected, validation=None, test=None):
     return files
 
 
-def read_lines(file, parse, expected, on_corrupt="skip", titles=False):
+def read_lines(file, parse, expected, on_corrupt="skip", titles=False, empty_lines=False):
     """Reads what the lines of a file say.
 
-    A byte order mark and the line ends of Windows are no part of the text, and empty lines are passed over.
+    A byte order mark and the line ends of Windows are no part of the text.
 
     Args:
         file: `pathlib.Path`.
@@ -140,6 +140,7 @@ def read_lines(file, parse, expected, on_corrupt="skip", titles=False):
         on_corrupt: what becomes of lines that are not in UTF-8, or that `parse` refuses: "skip" leaves them out and warns of
             their number and the first of them; "refuse" raises.
         titles: bool, whether the first line is none of them.
+        empty_lines: bool, whether these are given to `parse` too, and not passed over.
 
     Returns:
         list of what `parse` gave.
@@ -151,7 +152,7 @@ def read_lines(file, parse, expected, on_corrupt="skip", titles=False):
         raise unknown_name("on_corrupt", on_corrupt, ON_CORRUPT)
     rows, faults = [], []
     for number, line in enumerate(lines_of(file), 1):
-        if not line.strip() or (titles and number == 1):
+        if not (line.strip() or empty_lines) or (titles and number == 1):
             continue
         try:
             rows.append(parse(line.decode()))
@@ -160,7 +161,7 @@ def read_lines(file, parse, expected, on_corrupt="skip", titles=False):
         except ValueError as error:
             faults.append(f"line {number} {error}")
     tell_faults(faults, len(rows), "lines", file, expected, on_corrupt)
-    if not rows:
+    if not any(rows):
         raise ValueError(f"Expected lines {expected}. Received: none in {file}")
     return rows
 
