@@ -6,6 +6,7 @@ TensorFlow only, as all work on strings is.
 import base64
 import collections
 import dataclasses
+import functools
 
 import keras
 import tensorflow as tf
@@ -37,6 +38,7 @@ _TEMPLATES = {
     ),
     "none": (((0, 0),), ((0, 0), (1, 0))),
 }
+_GRAPHS = 16  # that are kept, of different lengths and with pairs or without
 _COLUMNS = ("id", "begin", "end", "word", "part", "segment")
 
 
@@ -142,7 +144,7 @@ class Tokenizer(tf.Module):
             self._divide = WordPiece(self._names, unknown, lower_case, strip_accents, split_chinese)
         elif kind == "bytes":
             self._divide = BytePairs(self._names, merges)
-        self._graph = tf.function(self._encode, autograph=False, reduce_retracing=True)
+        self._graph = functools.lru_cache(_GRAPHS)(self._make_graph)
 
     @classmethod
     def from_folder(cls, path):
@@ -290,7 +292,7 @@ class Tokenizer(tf.Module):
         if pairs is not None:
             pairs = _strings("pairs", pairs)
             if not texts.shape.is_compatible_with(pairs.shape):
-                raise ValueError(f"Expected a pair for each text. Received: {len(texts)} texts, {len(pairs)} pairs")
+                raise ValueError(f"Expected a pair for each text. Received: {texts.shape[0]} texts, {pairs.shape[0]} pairs")
         layout = _TEMPLATES[self.template][pairs is not None]
         least = sum(isinstance(what, str) for what, _ in layout)
         if max_length is None:
@@ -298,18 +300,25 @@ class Tokenizer(tf.Module):
                 raise ValueError(f"Expected a max_length to pad to. Received: {max_length=}")
         elif not isinstance(max_length, int) or max_length <= least:
             raise ValueError(f"Expected a max_length above the {least} special tokens. Received: {max_length=}")
-        return self._graph(texts, pairs, max_length, pad_to_max)
+        given = [texts] if pairs is None else [texts, pairs]
+        return self._graph(len(given), max_length, pad_to_max)(*given)
 
-    def _encode(self, texts, pairs, max_length, pad_to_max):
-        layout = _TEMPLATES[self.template][pairs is not None]
-        parts = [self._divide(texts)] if pairs is None else [self._divide(texts), self._divide(pairs)]
+    def _make_graph(self, num_parts, max_length, pad_to_max):
+        """A graph for any number of texts, which computes no more than is used of it where it is within another."""
+        encode = functools.partial(self._encode, max_length, pad_to_max)
+        signature = [tf.TensorSpec((None,), tf.string)] * num_parts
+        return tf.function(encode, input_signature=signature, autograph=False)
+
+    def _encode(self, max_length, pad_to_max, *given):
+        layout = _TEMPLATES[self.template][len(given) - 1]
+        parts = [self._divide(texts) for texts in given]
         if max_length is not None:
             parts = _fit(parts, max_length - sum(isinstance(what, str) for what, _ in layout))
         parts = [
             (*pieces, pieces.ids.with_values(tf.fill(tf.shape(pieces.ids.values), index)))
             for index, pieces in enumerate(parts)
         ]
-        single = tf.ones((tf.size(texts), 1), tf.int32)
+        single = tf.ones((tf.size(given[0]), 1), tf.int32)
         rows = []
         for what, segment in layout:
             columns = [single * self._special[what], *4 * [-single]] if isinstance(what, str) else list(parts[what])

@@ -28,7 +28,7 @@ class BytePairs(tf.Module):
         merges: list of str, two tokens with a space between, the first learned first.
 
     Raises:
-        ValueError: a byte or the outcome of a merge is not in the vocabulary.
+        ValueError: a merge is none, or the vocabulary lacks a byte, or what is merged.
 
     Reference:
         Radford et al. 2019, encoder.py.
@@ -40,6 +40,9 @@ class BytePairs(tf.Module):
         self.size = len(vocabulary)
         letters = byte_letters()
         pairs = [tuple(merge.split(" ")) for merge in merges]
+        for merge, pair in zip(merges, pairs, strict=True):
+            if len(pair) != 2:
+                raise ValueError(f"Expected merges of two tokens with a space between. Received: {merge!r}")
         needed = [*letters, *(part for pair in pairs for part in (*pair, "".join(pair)))]
         missing = [token for token in needed if token not in ids]
         if missing:

@@ -147,6 +147,7 @@ def gpt2_class(character):
     return {"L": LETTER, "N": NUMBER, "Z": BLANK}.get(unicodedata.category(character)[0], OTHER)
 
 
+@functools.cache
 def bert_change(lower_case, strip_accents):
     """What BERT makes of a character: control characters go, spaces are one, and as asked case and accents go.
 
@@ -164,6 +165,7 @@ def bert_change(lower_case, strip_accents):
     return functools.partial(_bert_change, lower_case, strip_accents)
 
 
+@functools.cache
 def plain_change(lower_case, strip_accents):
     """What ALBERT makes of a character before its sentencepiece model sees it: as asked, case and accents go.
 
@@ -206,6 +208,7 @@ def _classes(class_of):
     return table
 
 
+@functools.cache
 def _changes(change):
     """The row of each code point, and rows of code points; the first row stands for the character itself."""
     rows = np.zeros(sys.maxunicode + 1, "int16")
