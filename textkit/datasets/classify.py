@@ -7,16 +7,8 @@ import os
 import numpy as np
 
 from shared_layers.runtime import unknown_name
-from textkit.datasets.sources import (
-    Splits,
-    carved,
-    class_names,
-    described,
-    json_object,
-    read_lines,
-    split_files,
-    tensorflow_splits,
-)
+from textkit.datasets.sources import described, json_object, read_lines, split_files, tensorflow_splits
+from textkit.datasets.splits import Splits, carved, class_names
 
 PROBLEMS = ("single", "multi", "regression")
 
@@ -62,7 +54,7 @@ def file_texts(path, pair=False, problem="single", columns=None, validation=None
     """Reads a file of lines "text TAB label" or "text TAB text TAB label", or of JSON objects; or a folder of such.
 
     A folder has train.tsv or train.jsonl, and perhaps those of validation and test. What is missing of these is taken out of
-    train, a tenth each, by a hash of the texts, see `sources.carved`.
+    train, a tenth each, by a hash of the texts, see `splits.carved`.
 
     Args:
         path: str or path-like: a file that ends with .jsonl has on each line an object {"text": str, "label": ...}, or with

@@ -14,7 +14,7 @@ import string
 
 from shared_layers.runtime import unknown_name
 from textkit.datasets.pairs import Pairs
-from textkit.datasets.sources import SPLITS, position
+from textkit.datasets.splits import SPLITS, position
 
 FIRST_YEAR, LAST_YEAR = 1900, 2099
 

@@ -2,7 +2,8 @@
 
 import os
 
-from textkit.datasets.sources import Splits, carved, described, read_lines, split_files, tensorflow_splits
+from textkit.datasets.sources import described, read_lines, split_files, tensorflow_splits
+from textkit.datasets.splits import SPLITS, Splits, carved
 
 _EXPECTED = "of text"
 _CARVED_SHARE = 0.05
@@ -21,13 +22,13 @@ class Documents(Splits):
 
 
 def file_documents(path, lines=False, tag_mark=None, validation=None, test=None, on_corrupt="skip"):
-    """Reads a text file, or a folder of three: train.txt, validation.txt and test.txt.
+    """Reads text files; or a folder of three: train.txt, validation.txt and test.txt.
 
     What is missing of validation and test is taken out of train: for each 5 % of the documents, 1 to 3000, by a hash of the
-    text, see `sources.carved`.
+    text, see `splits.carved`.
 
     Args:
-        path: str or path-like.
+        path: str or path-like, or a list of such, whose documents come one after the other.
         lines: bool, whether each line is a document, and not all lines up to an empty one.
         tag_mark: str, what divides a word from its tag, both of which are between spaces: "/" for "新年/t 讲话/n"; the tags
             are left out. `None` where there are none.
@@ -48,11 +49,14 @@ def file_documents(path, lines=False, tag_mark=None, validation=None, test=None,
         text = line.strip()
         return text if tag_mark is None else " ".join(_untagged(word, tag_mark) for word in text.split())
 
+    paths = [path] if isinstance(path, str | os.PathLike) else path
+    found = [split_files(each, (".txt",), f"lines {_EXPECTED}", validation, test) for each in paths]
     splits = {}
-    for split, file in split_files(path, (".txt",), f"lines {_EXPECTED}", validation, test).items():
-        read = read_lines(file, parse, _EXPECTED, on_corrupt, empty_lines=True)
-        splits[split] = [[line] for line in read if line] if lines else _blocks(read)
-    name = os.fspath(path)
+    for split in SPLITS:
+        for file in dict.fromkeys(files[split] for files in found if split in files):
+            read = read_lines(file, parse, _EXPECTED, on_corrupt, empty_lines=True)
+            splits.setdefault(split, []).extend([[line] for line in read if line] if lines else _blocks(read))
+    name = ", ".join(map(os.fspath, paths))
     return Documents(**_filled(splits, name), name=name)
 
 

@@ -3,7 +3,7 @@
 import re
 
 from textkit.datasets.pairs import Pairs, grouped
-from textkit.datasets.sources import position
+from textkit.datasets.splits import position
 
 _WORD = re.compile(r"[a-z']*[a-z][a-z']*")
 # Where in [0, 1) train and validation end; the rest is test.

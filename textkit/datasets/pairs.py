@@ -3,7 +3,8 @@
 import dataclasses
 import os
 
-from textkit.datasets.sources import Splits, carved, described, read_lines, split_files, tensorflow_splits
+from textkit.datasets.sources import described, read_lines, split_files, tensorflow_splits
+from textkit.datasets.splits import Splits, carved
 from textkit.vocabulary import Vocabulary
 
 _LINES = "'source TAB target'"
@@ -63,7 +64,7 @@ def tsv_pairs(path, on_corrupt="skip"):
 
     A line whose source came before adds a target that is right as well. What comes after a second TAB is not read,
     empty lines are passed over, and a byte order mark and the line ends of Windows are no part of the text. What is
-    missing of validation and test is taken out of train: for each 5 % of the sources, 1 to 3000, see `sources.carved`.
+    missing of validation and test is taken out of train: for each 5 % of the sources, 1 to 3000, see `splits.carved`.
 
     Args:
         path: str or path-like. A folder must have train.tsv.

@@ -5,7 +5,8 @@ import os
 import typing
 
 from shared_layers.runtime import unknown_name
-from textkit.datasets.sources import ON_CORRUPT, Splits, carved, described, split_files, tell_faults, tensorflow_splits
+from textkit.datasets.sources import ON_CORRUPT, described, split_files, tell_faults, tensorflow_splits
+from textkit.datasets.splits import Splits, carved
 
 _SHOWN = 40
 
@@ -48,7 +49,7 @@ def squad_questions(path, validation=None, test=None, on_corrupt="skip"):
     """Reads a JSON file as SQuAD publishes them, of version 1.1 or 2.0; or a folder of such.
 
     A folder has train.json, and perhaps those of validation and test. What is missing of these is taken out of train, a
-    tenth of the contexts each, with all questions to them, by a hash of the context, see `sources.carved`.
+    tenth of the contexts each, with all questions to them, by a hash of the context, see `splits.carved`.
 
     Args:
         path: str or path-like.

@@ -4,17 +4,8 @@ import dataclasses
 import os
 import re
 
-from textkit.datasets.sources import (
-    Splits,
-    carved,
-    class_names,
-    described,
-    json_object,
-    lines_of,
-    read_lines,
-    split_files,
-    tensorflow_splits,
-)
+from textkit.datasets.sources import described, json_object, lines_of, read_lines, split_files, tensorflow_splits
+from textkit.datasets.splits import Splits, carved, class_names
 
 _EXPECTED = "with words and as many tags"
 _SUFFIXES = (".conll", ".txt", ".tsv", ".jsonl")
@@ -45,7 +36,7 @@ def file_tags(path, columns=None, validation=None, test=None, comment=None, on_c
     ends a sentence. Lines of -DOCSTART- are none. As a line left out would tear a sentence, a corrupt one is refused.
 
     A folder has train.conll, .txt, .tsv or .jsonl, and perhaps those of validation and test. What is missing of these is
-    taken out of train, a tenth each, by a hash of the words, see `sources.carved`.
+    taken out of train, a tenth each, by a hash of the words, see `splits.carved`.
 
     Args:
         path: str or path-like. A file that ends with .jsonl has on each line an object {"words": [str], "tags": [str]}.

@@ -3,7 +3,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from textkit.datasets.documents import file_documents, tensorflow_documents
-from textkit.datasets.sources import SPLITS
+from textkit.datasets.splits import SPLITS
 
 
 def everything(loaded):
@@ -13,9 +13,9 @@ def everything(loaded):
 class TestFile:
     def test_empty_lines_divide_documents(self, tmp_path):
         path = tmp_path / "few.txt"
-        path.write_bytes(b"\xef\xbb\xbf\r\none\r\n two \r\n\r\n \r\n\xe4\xbd\xa0\r\nfour\u2028\r\n\r\nfive")
+        path.write_bytes("\ufeff\r\none\r\n two \r\n\r\n \r\n你\r\nfo\u2028ur\r\n\r\nfive".encode())
         loaded = file_documents(path)
-        assert sorted(everything(loaded)) == [["five"], ["one", "two"], ["你", "four\\u2028"]]
+        assert sorted(everything(loaded)) == [["five"], ["one", "two"], ["你", "fo\u2028ur"]]
         assert [len(getattr(loaded, split)) for split in SPLITS] == [1, 1, 1]
         assert loaded.name == str(path)
 
@@ -38,6 +38,15 @@ class TestFile:
         (tmp_path / "test.txt").write_text("d\ne")
         loaded = file_documents(str(tmp_path))
         assert (len(loaded.train), len(loaded.validation), loaded.test) == (2, 1, [["d", "e"]])
+
+    def test_several_files(self, tmp_path):
+        for name in "abc":
+            (tmp_path / f"{name}.txt").write_text(f"{name} 1\n\n{name} 2")
+        one, two, three = (tmp_path / f"{name}.txt" for name in "abc")
+        loaded = file_documents([one, str(two)], validation=three, test=three)
+        assert loaded.train == [["a 1"], ["a 2"], ["b 1"], ["b 2"]]
+        assert loaded.validation == loaded.test == [["c 1"], ["c 2"]]
+        assert loaded.name == f"{one}, {two}"
 
     def test_what_is_no_text_is_named_and_skipped_or_refused(self, tmp_path):
         path = tmp_path / "few.txt"

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from textkit.datasets import labelled
 from textkit.datasets.labelled import Answer, Question
-from textkit.datasets.sources import SPLITS
+from textkit.datasets.splits import SPLITS
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ class TestMaskTokens:
             (theirs["token_ids"].numpy(), theirs["mask_positions"], theirs["mask_ids"]),
             (masked.numpy(), tf.ragged.boolean_mask(positions, there), tf.ragged.boolean_mask(labels, there)),
         ):
-            found = tf.gather(changed, tf.cast(flat, tf.int32), batch_dims=1).flat_values.numpy()
+            found = changed[flat.value_rowids(), flat.flat_values]
             wanted = wanted.flat_values.numpy()
             fates = [found == MASK, (found != MASK) & (found != wanted), found == wanted]
             shares.append([len(found) / token_ids.size, *(fate.mean() for fate in fates)])

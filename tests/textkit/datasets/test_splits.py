@@ -1,16 +1,16 @@
 import pytest
 
-from textkit.datasets import sources
+from textkit.datasets import splits
 
 
 def split(train, **options):
-    return sources.carved({"train": list(train)}, "some", str, **options)
+    return splits.carved({"train": list(train)}, "some", str, **options)
 
 
 class TestCarved:
     def test_tenths_as_if_drawn(self):
         found = split(range(211))
-        assert [len(found[name]) for name in sources.SPLITS] == [169, 21, 21]
+        assert [len(found[name]) for name in splits.SPLITS] == [169, 21, 21]
         assert sorted(found["train"] + found["validation"] + found["test"]) == list(range(211))
         for part in found.values():
             assert part == sorted(part)
@@ -27,15 +27,15 @@ class TestCarved:
 
     def test_equal_keys_stay_together(self):
         train = [(number % 37, number) for number in range(370)]
-        found = sources.carved({"train": train}, "some", lambda example: str(example[0]))
-        assert [len(found[name]) for name in sources.SPLITS] == [310, 30, 30]
-        keys = [key for name in sources.SPLITS for key in {key for key, _ in found[name]}]
+        found = splits.carved({"train": train}, "some", lambda example: str(example[0]))
+        assert [len(found[name]) for name in splits.SPLITS] == [310, 30, 30]
+        keys = [key for name in splits.SPLITS for key in {key for key, _ in found[name]}]
         assert sorted(keys) == list(range(37))
 
     def test_what_is_there_is_left_alone(self):
         given = {"train": [1, 2], "validation": [1], "test": []}
-        assert sources.carved(given, "some", str) == given
-        found = sources.carved({"train": [1, 2, 3], "test": [4]}, "some", str)
+        assert splits.carved(given, "some", str) == given
+        found = splits.carved({"train": [1, 2, 3], "test": [4]}, "some", str)
         assert (len(found["train"]), len(found["validation"]), found["test"]) == (2, 1, [4])
 
     @pytest.mark.parametrize("train", [[], ["a", "b"], ["a"] * 9])
@@ -45,8 +45,8 @@ class TestCarved:
 
 
 class TestClassNames:
-    def names(self, **splits):
-        return sources.class_names(splits, lambda example: example.split(), "some")
+    def names(self, **given):
+        return splits.class_names(given, lambda example: example.split(), "some")
 
     def test_are_those_of_train_in_order(self):
         assert self.names(train=["b a", "c"], validation=["c"]) == ("a", "b", "c")
