@@ -23,7 +23,8 @@ ACTIVATIONS = {"gelu_approximate": gelu_approximate}  # beside Keras's
 class TextEncoder(EncoderModel):
     """BERT's encoder, and by options that of RoBERTa, DistilBERT, ALBERT, ELECTRA, MiniLM or ModernBERT's kind.
 
-    Sharing one layer's weights (ALBERT) divides the size by the number of layers, and costs as many operations as before.
+    Sharing one layer's weights (ALBERT) divides the layers' size by their number and saves no operation; `count_params()`
+    and `multiply_adds(length)` tell.
 
     Args:
         vocabulary_size: int.
@@ -246,6 +247,21 @@ class TextEncoder(EncoderModel):
         if self.pooler is not None:
             seen["pooled_output"] = self.pooler(seen["sequence_output"][:, 0])
         return seen
+
+    def multiply_adds(self, length):
+        """What reading one text costs: as many multiplications, each with an addition, as its matrix products have.
+
+        Args:
+            length: int, tokens of the text.
+
+        Returns:
+            int. Layers that share their weights cost what others do; the size is `count_params()`.
+        """
+        config, d = self.config, self.config["hidden_dim"]
+        feed_forward = {"mlp": 2, "swiglu": 3}[config["feed_forward"]] * d * config["intermediate_dim"]
+        layer = length * (4 * d * d + 2 * length * d + feed_forward)
+        projection = 0 if self.embedding_projection is None else length * config["embedding_dim"] * d
+        return config["num_layers"] * layer + projection + (0 if self.pooler is None else d * d)
 
     def _asked(self, return_attention_scores):
         """The numbers of the layers whose scores are asked for."""

@@ -54,7 +54,7 @@ def write_by_hand(model, tokens, length):
     return written, score
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["learned", "rotary"])
 def test_contracts(kind):
     check_model(CausalLM, {**TINY, **KINDS[kind]}, padded(PROMPTS), make(kind))
 

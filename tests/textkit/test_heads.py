@@ -38,7 +38,7 @@ def pooled(model, ids):
     return {name: numpy(value) for name, value in model.encoder(ids).items()}
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", ["text", "span", "sentence", "masked"])
 def test_contracts(name):
     cls, config = HEADS[name]
     ids = make_ids(lengths=(7, 7) if name == "span" else (7, 4, 1))  # a masked logit has no loss that can be learned
