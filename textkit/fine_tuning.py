@@ -50,9 +50,9 @@ def fine_tune(
     loss. The tokenizer is in both files.
 
     Args:
-        model: a `TextClassifier`, `TokenClassifier` or `SpanClassifier` with a tokenizer, made under the strategy's scope, and
-            with `dtype="mixed_bfloat16"` or "mixed_float16" for mixed precision. It is compiled here, gets the names of the
-            data's classes if it has none, and is left with the weights of the last epoch, or their moving average.
+        model: a `TextClassifier`, `TokenClassifier` or `SpanClassifier` with a tokenizer, made under the strategy's scope,
+            and with `dtype="mixed_bfloat16"` or "mixed_float16" for mixed precision. It is compiled here, named after the
+            data's classes if it has no names, and left with the weights of the last epoch, or their moving average.
         data: what `textkit.datasets.labelled.load` returns.
         folder: str or path-like, of the run.
         epochs: int.

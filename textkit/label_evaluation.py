@@ -1,7 +1,7 @@
 """How well a model labels texts, words or spans that it has not seen, beside an answer that reads none of them."""
 
 from shared_layers.runtime import unknown_name
-from textkit.datasets.sources import SPLITS
+from textkit.datasets.splits import SPLITS
 from textkit.tasks import make_task
 
 

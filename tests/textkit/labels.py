@@ -76,7 +76,8 @@ def asked(count=230, long=False, seed=0):
     for number in range(count):
         person, place = str(rng.choice(PEOPLE)), str(rng.choice(PLACES))
         there = rng.integers(4) > 0
-        words = [*fillers(rng), person, *fillers(rng, 20, 30) if long else fillers(rng), *([place] if there else []), *fillers(rng)]
+        between = fillers(rng, 20, 30) if long else fillers(rng)
+        words = [*fillers(rng), person, *between, *([place] if there else []), *fillers(rng)]
         context, question = " ".join(words), str(rng.choice(ASKED))
         wanted = {"who": person, "where": place if there else None}[question]
         answers = () if wanted is None else (Answer(wanted, f" {context} ".index(f" {wanted} ")),)

@@ -62,9 +62,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
         patch.setattr(StopOnNaN, "on_train_batch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "resumed", "tag", model=make_model("tag", dropout=0.3), **options)
-    resumed, summary = run(
-        tmp_path / "resumed", "tag", model=make_model("tag", seed=7, dropout=0.3), resume=True, **options
-    )
+    resumed, summary = run(tmp_path / "resumed", "tag", model=make_model("tag", seed=7, dropout=0.3), resume=True, **options)
     for name, values in summary["history"].items():
         assert len(values) == 2
         np.testing.assert_allclose(values, told["history"][name][1:], rtol=1e-5, err_msg=name)
@@ -126,7 +124,9 @@ def test_frozen_layers_stay(tmp_path):
     before = {variable.path: variable.numpy() for variable in model.variables}
     run(tmp_path, data=labels.reviews(100), model=model, freeze=1)
     still = {weight.path for weight in model.weights if np.array_equal(weight.numpy(), before[weight.path])}
-    assert still == {path for path in before if "/embedding_norm" in path or "_embedding/" in path or "encoder_layer_0" in path}
+    assert still == {
+        path for path in before if "/embedding_norm" in path or "_embedding/" in path or "encoder_layer_0" in path
+    }
     with pytest.raises(ValueError, match=r"^Expected at most 2 layers to freeze\. Received: freeze=3$"):
         freeze_layers(model, 3)
 
@@ -174,28 +174,82 @@ def test_refuses_numbers_out_of_range(tmp_path, name, value):
 @pytest.mark.parametrize(
     ("kind", "model", "data", "options", "message"),
     [
-        ("classify", {}, labels.tagged, {}, r"^Expected ClassifiedTexts for a TextClassifier\. Received: TaggedTexts 'small'"),
+        (
+            "classify",
+            {},
+            labels.tagged,
+            {},
+            r"^Expected ClassifiedTexts for a TextClassifier\. Received: TaggedTexts 'small'",
+        ),
         ("tag", {}, labels.asked, {}, r"^Expected TaggedTexts for a TokenClassifier\. Received: Questions 'small'"),
-        ("classify", {"problem": "multi"}, None, {}, r"the model's problem, 'multi'\. Received: 'small' of problem 'single'"),
-        ("classify", {"num_classes": 3}, None, {}, r"^Expected data of 3 classes as the model; .*\. Received: 'small' of 2 cl"),
+        (
+            "classify",
+            {"problem": "multi"},
+            None,
+            {},
+            r"the model's problem, 'multi'\. Received: 'small' of problem 'single'",
+        ),
+        (
+            "classify",
+            {"num_classes": 3},
+            None,
+            {},
+            r"^Expected data of 3 classes, as the model; .*\. Received: 'small' of 2 cl",
+        ),
         (
             "classify",
             {"num_classes": 3, "class_names": ["bad", "good", "so so"]},
             None,
             {},
-            r"^Expected data of 3 classes as the model; .*\. Received: 'small' of 2 classes",
+            r"^Expected data of 3 classes, as the model; .*\. Received: 'small' of 2 classes",
         ),
-        ("classify", {"class_names": ["bad", "goo"]}, None, {}, r"^Unknown label; did you mean 'goo'\? Received: label='good'"),
-        ("classify", {"tokenizer": None}, None, {}, r"^Expected a model that was made with a tokenizer\. Rec.* tokenizer=None"),
-        ("classify", {"vocabulary_size": 9}, None, {}, r"^Expected a tokenizer of at most the model's 9 ids\. Received: \d+ of"),
+        (
+            "classify",
+            {"class_names": ["bad", "goo"]},
+            None,
+            {},
+            r"^Unknown label; did you mean 'goo'\? Received: label='good'",
+        ),
+        (
+            "classify",
+            {"tokenizer": None},
+            None,
+            {},
+            r"^Expected a model that was made with a tokenizer\. Rec.* tokenizer=None",
+        ),
+        (
+            "classify",
+            {"vocabulary_size": 9},
+            None,
+            {},
+            r"^Expected a tokenizer of at most the model's 9 ids\. Received: \d+ of",
+        ),
         ("classify", {}, None, {"max_length": 25}, r"^Expected at most the model's 24 positions\. Received: max_length=25$"),
         ("classify", {}, None, {"stride": 5}, r"^A TextClassifier has no use for it\. Received: stride=5$"),
         ("tag", {}, None, {"stride": 5}, r"^A TokenClassifier has no use for it\. Received: stride=5$"),
         ("qa", {}, None, {"class_weights": "balanced"}, r"^A SpanClassifier has no use .*: class_weights='balanced'$"),
-        ("classify", {}, None, {"class_weights": "balance"}, r"^Expected 'balanced', a dict or None.*class_weights='balance'"),
+        (
+            "classify",
+            {},
+            None,
+            {"class_weights": "balance"},
+            r"^Expected 'balanced', a dict or None.*class_weights='balance'",
+        ),
         ("classify", {}, None, {"class_weights": {"goood": 2.0}}, r"^Unknown class; did you mean 'good'"),
-        ("qa", {}, None, {"max_length": 4}, r"^Expected max_length above 4, and stride above 0\. Received: max_length=4, stride="),
-        ("qa", {}, None, {"stride": 0}, r"^Expected max_length above 4, and stride above 0\. Received: max_length=24, stride=0"),
+        (
+            "qa",
+            {},
+            None,
+            {"max_length": 4},
+            r"^Expected max_length above 4, and stride above 0\. Received: max_length=4, stride=",
+        ),
+        (
+            "qa",
+            {},
+            None,
+            {"stride": 0},
+            r"^Expected max_length above 4, and stride above 0\. Received: max_length=24, stride=0",
+        ),
     ],
 )
 def test_refuses_what_does_not_fit(tmp_path, kind, model, data, options, message):
@@ -214,7 +268,9 @@ def test_refuses_a_regression_of_several_numbers_and_its_weights(tmp_path):
 
 def test_refuses_a_model_without_classes(tmp_path):
     sizes = labels.SIZES
-    with pytest.raises(ValueError, match=r"^Expected a model with a head: TextClassifier, .*\. Received: model of MaskedLang"):
+    with pytest.raises(
+        ValueError, match=r"^Expected a model with a head: TextClassifier, .*\. Received: model of MaskedLang"
+    ):
         run(tmp_path / "run", model=MaskedLanguageModel(**sizes))
     with pytest.raises(ValueError, match=r"^Unknown split; did you mean 'test'"):
         evaluate_labels(make_model("classify"), labels.reviews(100), "tset")
@@ -231,9 +287,7 @@ def test_weights_of_classes_are_those_of_the_loss(tmp_path):
     logits = np.asarray(model(model.tokenizer.encode(list(texts))))
     each = np.array([weights[data.class_names[kind]] for kind in kinds])
     loss = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(kinds)), kinds]
-    _, summary = run(
-        tmp_path, data=data, model=model, class_weights=weights, batch_size=30, buckets=1, learning_rate=1e-12
-    )
+    _, summary = run(tmp_path, data=data, model=model, class_weights=weights, batch_size=30, buckets=1, learning_rate=1e-12)
     assert summary["steps_per_epoch"] == 1
     np.testing.assert_allclose(summary["history"]["loss"], [(each * loss).sum() / each.sum()], rtol=1e-5)
     assert isinstance(model, TextClassifier)

@@ -151,7 +151,7 @@ class LabelTask(Task):
 
     def _other_classes(self):
         return ValueError(
-            f"Expected data of {self.model.num_classes} classes as the model; from_preset(..., num_classes=) makes a new head. "
+            f"Expected data of {self.model.num_classes} classes, as the model; from_preset(num_classes=) makes a new head. "
             f"Received: {self.data.name!r} of {len(self.data.class_names)} classes"
         )
 
