@@ -19,6 +19,7 @@ _HOME = {
     "evaluate": "textkit.evaluation",
     "explain": "textkit.explanation",
     "export": "textkit.saved_model",
+    "pretrain": "textkit.pretraining",
     "train": "textkit.training",
 }
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "pretrain",
     "train",
 ]
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from shared_layers.runtime import progress_bar, run_command, writable
-from textkit.commands import labels, pairs
+from textkit.commands import labels, pairs, pretraining
 from textkit.commands.options import Seed, Strategy, group, saved_model
 from textkit.commands.pairs import BeamWidth, Folder, LengthPenalty, MaxLength, Method, Reading, TooLong
 
@@ -45,6 +45,7 @@ app.add_typer(evaluate_group, name="evaluate")
 train_group.command("pairs")(pairs.train)
 evaluate_group.command("pairs")(pairs.evaluate)
 labels.add(train_group, evaluate_group)
+app.command("pretrain")(pretraining.pretrain)
 
 
 def _ending(suffix):
@@ -191,27 +192,48 @@ def explain(
 
 @app.command()
 def export(
-    model: Folder,
+    model: Annotated[
+        str,
+        typer.Option(help="Folder of a run or of a translator; of an encoder also a .keras file or hf://owner/repository."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)],
-    method: Method = "beam",
-    beam_width: BeamWidth = 4,
-    length_penalty: LengthPenalty = 0.6,
-    max_length: MaxLength = None,
-    reading: Reading = "same_step",
+    method: Annotated[
+        str | None, typer.Option(help="beam, greedy or sample; of an encoder, how relevance is found, see textkit.explain.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Most tokens of an answer; of an encoder, of a text.", min=1)
+    ] = None,
+    beam_width: Annotated[
+        int | None, typer.Option(help="Of a translator, as the next ones: as translate has it.", min=1)
+    ] = None,
+    length_penalty: float | None = None,
+    reading: str | None = None,
 ):
-    """Write a SavedModel that answers texts, with tokens and alignments.
+    """Write a SavedModel that takes texts: it translates and aligns them, or labels them and says what that rests on.
 
-    Of subwords, whoever loads it has to import tensorflow_text before.
+    Of subwords and word pieces, whoever loads it has to import tensorflow_text before.
 
-    Example: textkit export --model runs/dates --out saved_model
+    Examples:
+
+    textkit export --model runs/dates --out saved_model
+
+    textkit export --model runs/reviews --method legrad --out saved_model
     """
     from textkit.saved_model import export as write
+    from textkit.text_model import TextModel
     from textkit.translator import Translator
 
-    translator = Translator.load(model)
-    options = {"length_penalty": length_penalty, "max_length": max_length, "reading": reading}
+    options = {"method": method, "max_length": max_length}
+    own = {"beam_width": beam_width, "length_penalty": length_penalty, "reading": reading}
+    options, own = ({name: value for name, value in each.items() if value is not None} for each in (options, own))
+    if (Path(model) / "vocabularies.json").is_file():
+        loaded = Translator.load(model)
+    elif own:
+        raise ValueError(f"Expected a translator for --{next(iter(own)).replace('_', '-')}. Received: model={model!r}")
+    else:
+        loaded = TextModel.from_preset(saved_model(model))
     with progress_bar("exporting"):
-        write(translator, out, method, beam_width, **options)
+        write(loaded, out, **options, **own)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """Options that several commands have, and groups of commands with one that need not be named."""
 
 import contextlib
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from shared_layers.runtime import progress_bar, writable, write_aside
+from shared_layers.runtime import progress_bar, unknown_name, writable, write_aside
 
 Run = Annotated[Path, typer.Option("--out", help="Folder of the run.", file_okay=False, callback=writable)]
 JsonFile = Annotated[Path | None, typer.Option("--out", help="JSON file to write.", dir_okay=False, callback=writable)]
@@ -41,6 +42,27 @@ def saved_model(model):
     """What `from_preset` reads of a folder of a run, a folder of a model, or another source."""
     best = Path(model) / "best.keras"
     return str(best if best.is_file() else model)
+
+
+def sizes(changes):
+    """Constructor arguments that were written as ["attention=dot", "num_layers=3"]."""
+    config = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ValueError(f"Expected NAME=VALUE. Received: set={change!r}")
+        try:
+            config[key] = json.loads(value)
+        except json.JSONDecodeError:  # a word
+            config[key] = None if value == "none" else value
+    return config
+
+
+def check_sizes_of(model_class, config):
+    """Refuses what a model's constructor does not take."""
+    options = set(inspect.signature(model_class).parameters) - {"kwargs"}
+    for key in config.keys() - options - {"dtype"}:
+        raise unknown_name("size", key, options)
 
 
 @contextlib.contextmanager

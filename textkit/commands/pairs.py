@@ -1,7 +1,6 @@
 """`textkit train` and `textkit evaluate` of pairs of texts, for sequence-to-sequence models."""
 
 import dataclasses
-import inspect
 import json
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ from typing import Annotated
 import typer
 
 from shared_layers.runtime import mixed_policy, progress_bar, unknown_name
-from textkit.commands.options import JsonFile, Run, Seed, Split, Strategy, reading_data, write_json
+from textkit.commands.options import JsonFile, Run, Seed, Split, Strategy, check_sizes_of, reading_data, sizes, write_json
 
 Data = Annotated[
     str,
@@ -84,7 +83,7 @@ def train(
         config["dtype"] = mixed_precision
     if scheduled_sampling:
         config["scheduled_sampling"] = True
-        _check_sizes(model_class, config)
+        check_sizes_of(model_class, config)
     replicas = get_strategy(strategy)
     pairs = _load(data, limit, on_corrupt, reverse)
     if symbols:
@@ -181,23 +180,9 @@ def _sizes(name, changes):
     if full not in known:
         raise unknown_name("model", name, [each.removeprefix(SMALL) for each in known])
     model_class = known[full]
-    config = dict(model_class.presets[full]["config"])
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise ValueError(f"Expected NAME=VALUE. Received: set={change!r}")
-        try:
-            config[key] = json.loads(value)
-        except json.JSONDecodeError:  # a word
-            config[key] = None if value == "none" else value
-    _check_sizes(model_class, config)
+    config = {**model_class.presets[full]["config"], **sizes(changes)}
+    check_sizes_of(model_class, config)
     return model_class, config
-
-
-def _check_sizes(model_class, config):
-    options = set(inspect.signature(model_class).parameters) - {"kwargs"}
-    for key in config.keys() - options - {"dtype"}:
-        raise unknown_name("size", key, options)
 
 
 def _load(data, limit, on_corrupt, reverse):
