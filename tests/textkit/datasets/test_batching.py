@@ -289,9 +289,12 @@ class TestEncodedBatches:
         assert sorted(seen) == list(range(1, 102))
 
     def test_widths_are_few_and_hold_little_padding(self):
-        widths = [inputs["token_ids"].shape[1] for inputs, _, _ in self.made(self.LENGTHS)]
-        assert len(set(widths)) <= 4
-        assert 7 * sum(widths) < 1.35 * self.LENGTHS.sum() < 41 * 101
+        few, one = (
+            [inputs["token_ids"].shape[1] for inputs, _, _ in self.made(self.LENGTHS, buckets=buckets)] for buckets in (4, 1)
+        )
+        assert 1 < len(set(few)) <= 4
+        assert set(one) == {self.LENGTHS.max()}
+        assert 2 * sum(few) < sum(one)
 
     def test_labels_of_tokens_are_cut_as_the_tokens_are(self):
         labels = {"tags": self.IDS + 5, "rows": self.IDS[..., None] * [1, 2, 3]}
