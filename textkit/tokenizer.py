@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from shared_layers.runtime import unknown_name
 from textkit.tokenizers.byte_pairs import BytePairs
+from textkit.tokenizers.layout import TEMPLATES, arrange, special_purposes
 from textkit.tokenizers.sentence_pieces import SentencePieces
 from textkit.tokenizers.wordpiece import WordPiece
 from textkit.vocabulary import SURROGATE
@@ -26,20 +27,7 @@ _NAMES = {
     "end": ("[SEP]", "</s>", "<|endoftext|>"),
     "mask": ("[MASK]", "<mask>"),
 }
-# What one text becomes, or two: special tokens and texts (0 and 1), each with its segment.
-_TEMPLATES = {
-    "bert": (
-        (("start", 0), (0, 0), ("end", 0)),
-        (("start", 0), (0, 0), ("end", 0), (1, 1), ("end", 1)),
-    ),
-    "roberta": (
-        (("start", 0), (0, 0), ("end", 0)),
-        (("start", 0), (0, 0), ("end", 0), ("end", 0), (1, 0), ("end", 0)),
-    ),
-    "none": (((0, 0),), ((0, 0), (1, 0))),
-}
 _GRAPHS = 16  # that are kept, of different lengths and with pairs or without
-_COLUMNS = ("id", "begin", "end", "word", "part", "segment")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +101,8 @@ class Tokenizer(tf.Module):
         super().__init__(name="tokenizer")
         if kind not in _KINDS:
             raise unknown_name("kind", kind, _KINDS)
-        if template is not None and template not in _TEMPLATES:
-            raise unknown_name("template", template, _TEMPLATES)
+        if template is not None and template not in TEMPLATES:
+            raise unknown_name("template", template, TEMPLATES)
         if (kind == "bytes") != (merges is not None):
             raise ValueError(f"Expected merges for bytes, and for bytes alone. Received: {kind=}, merges={merges!r:.40}")
         self.kind = kind
@@ -185,10 +173,11 @@ class Tokenizer(tf.Module):
             ValueError: no list of str, a str that is no Unicode, pairs that are fewer or more, a length without room for
                 text or none to pad to.
         """
-        columns, mask = self._columns(texts, pairs, max_length, pad_to_max)
-        encoded = {"token_ids": columns["id"], "segment_ids": columns["segment"], "padding_mask": mask}
+        names = ("ids", "segments", "begins", "ends") if return_offsets else ("ids", "segments")
+        columns, mask = self._columns(texts, pairs, max_length, pad_to_max, names)
+        encoded = {"token_ids": columns["ids"], "segment_ids": columns["segments"], "padding_mask": mask}
         if return_offsets:
-            encoded["offsets"] = tf.stack([columns["begin"], columns["end"]], axis=-1)
+            encoded["offsets"] = tf.stack([columns["begins"], columns["ends"]], axis=-1)
         return encoded
 
     def tokens(self, text, pair=None, max_length=None):
@@ -202,8 +191,9 @@ class Tokenizer(tf.Module):
         Returns:
             list of `Token`, one for each of the row's `token_ids`.
         """
-        columns, _ = self._columns([text], None if pair is None else [pair], max_length, False)
-        rows = zip(*(columns[name][0].numpy().tolist() for name in ("id", "begin", "end", "word", "part")), strict=True)
+        names = ("ids", "begins", "ends", "words", "parts")
+        columns, _ = self._columns([text], None if pair is None else [pair], max_length, False, names)
+        rows = zip(*(columns[name][0].numpy().tolist() for name in names), strict=True)
         return [Token(row[0], self._shown(row[0]), *row[1:]) for row in rows]
 
     def to_tokens(self, ids):
@@ -272,7 +262,7 @@ class Tokenizer(tf.Module):
             if count > 1:
                 raise ValueError(f"Expected a vocabulary with each token once. Received: {name!r} {count} times")
         ids = {name: index for index, name in enumerate(self._names)}
-        needed = {"pad", *(what for what, _ in _TEMPLATES[self.template][1] if isinstance(what, str))}
+        needed = {"pad", *special_purposes(self.template)}
         if self.kind == "wordpiece":
             needed.add("unknown")
         found = {}
@@ -286,68 +276,40 @@ class Tokenizer(tf.Module):
                 raise ValueError(f"Expected a vocabulary with {names} in it. Received: {self.size} other tokens")
         return found
 
-    def _columns(self, texts, pairs, max_length, pad_to_max):
-        """What is known of each token, a dict of int32 (b, n) by `_COLUMNS`; and where there are tokens, bool (b, n)."""
-        texts = _strings("texts", texts)
+    def _columns(self, texts, pairs, max_length, pad_to_max, names):
+        """What `names` say of each token, a dict of int32 (b, n); and where there are tokens, bool (b, n)."""
+        given = [_strings("texts", texts)]
         if pairs is not None:
-            pairs = _strings("pairs", pairs)
-            if not texts.shape.is_compatible_with(pairs.shape):
-                raise ValueError(f"Expected a pair for each text. Received: {texts.shape[0]} texts, {pairs.shape[0]} pairs")
-        layout = _TEMPLATES[self.template][pairs is not None]
-        least = sum(isinstance(what, str) for what, _ in layout)
+            given.append(_strings("pairs", pairs))
+            sizes = [strings.shape[0] for strings in given]
+            if None not in sizes and sizes[0] != sizes[1]:
+                raise ValueError(f"Expected a pair for each text. Received: {sizes[0]} texts, {sizes[1]} pairs")
+        least = len(special_purposes(self.template, len(given)))
         if max_length is None:
             if pad_to_max:
                 raise ValueError(f"Expected a max_length to pad to. Received: {max_length=}")
         elif not isinstance(max_length, int) or max_length <= least:
             raise ValueError(f"Expected a max_length above the {least} special tokens. Received: {max_length=}")
-        given = [texts] if pairs is None else [texts, pairs]
-        return self._graph(len(given), max_length, pad_to_max)(*given)
+        return self._graph(len(given), max_length, pad_to_max, names)(*given)
 
-    def _make_graph(self, num_parts, max_length, pad_to_max):
-        """A graph for any number of texts, which computes no more than is used of it where it is within another."""
-        encode = functools.partial(self._encode, max_length, pad_to_max)
-        signature = [tf.TensorSpec((None,), tf.string)] * num_parts
+    def _make_graph(self, num_texts, max_length, pad_to_max, names):
+        """A graph of `_encode`, for any number of rows."""
+        encode = functools.partial(self._encode, max_length, pad_to_max, names)
+        signature = [tf.TensorSpec((None,), tf.string)] * num_texts
         return tf.function(encode, input_signature=signature, autograph=False)
 
-    def _encode(self, max_length, pad_to_max, *given):
-        layout = _TEMPLATES[self.template][len(given) - 1]
+    def _encode(self, max_length, pad_to_max, names, *given):
         parts = [self._divide(texts) for texts in given]
-        if max_length is not None:
-            parts = _fit(parts, max_length - sum(isinstance(what, str) for what, _ in layout))
-        parts = [
-            (*pieces, pieces.ids.with_values(tf.fill(tf.shape(pieces.ids.values), index)))
-            for index, pieces in enumerate(parts)
-        ]
-        single = tf.ones((tf.size(given[0]), 1), tf.int32)
-        rows = []
-        for what, segment in layout:
-            columns = [single * self._special[what], *4 * [-single]] if isinstance(what, str) else list(parts[what])
-            rows.append([*columns, segment * tf.ones_like(columns[0])])
-        padding = {"id": self.pad_id, "segment": 0}
-        width = max_length if pad_to_max else None
-        ragged = {name: tf.concat(column, axis=1) for name, column in zip(_COLUMNS, zip(*rows, strict=True), strict=True)}
-        columns = {name: each.to_tensor(padding.get(name, -1), shape=(None, width)) for name, each in ragged.items()}
-        return columns, tf.sequence_mask(ragged["id"].row_lengths(), tf.shape(columns["id"])[1])
+        ragged = arrange(self.template, parts, self._special, max_length, names)
+        padding = {"ids": self.pad_id, "segments": 0}
+        shape = (None, max_length if pad_to_max else None)
+        columns = {name: each.to_tensor(padding.get(name, -1), shape=shape) for name, each in ragged.items()}
+        return columns, tf.sequence_mask(ragged["ids"].row_lengths(), tf.shape(columns["ids"])[1])
 
     def _shown(self, index):
         """A token as `Token` has it."""
         name = self._names[index]
         return self._divide.join([name]) if self.kind == "bytes" and index not in self._special.values() else name
-
-
-def _fit(parts, room):
-    """Cuts one or two texts to `room` tokens in all; of two the longer one first, and the second where they are alike.
-
-    The longer one keeps the odd token, as in the `tokenizers` library.
-    """
-    lengths = [tf.cast(pieces.ids.row_lengths(), tf.int32) for pieces in parts]
-    if len(parts) == 1:
-        return [parts[0].head(tf.minimum(lengths[0], room))]
-    shorter = tf.minimum(tf.minimum(*lengths), room // 2)
-    longer = tf.minimum(tf.maximum(*lengths), room - shorter)
-    first_is_longer = lengths[0] > lengths[1]
-    kept = tf.where(first_is_longer, longer, shorter), tf.where(first_is_longer, shorter, longer)
-    return [pieces.head(counts) for pieces, counts in zip(parts, kept, strict=True)]
 
 
 def _strings(name, strings):
