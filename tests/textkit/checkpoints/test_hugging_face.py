@@ -268,7 +268,7 @@ def test_another_family_is_named(tmp_path, cls, kind, message):
 @pytest.mark.parametrize(
     ("kind", "config", "message"),
     [
-        ("bert", {"hidden_act": "gelu_old"}, "Unknown activation; did you mean 'gelu_new'"),
+        ("bert", {"hidden_act": "gelu_old"}, "Unknown activation; did you mean 'gelu' or 'gelu_new'"),
         ("bert", {"position_embedding_type": "relative_key"}, "Expected position_embedding_type='absolute' in config.json"),
         ("bert", {"is_decoder": True}, "Expected is_decoder=False in config.json. Received: is_decoder=True"),
         ("albert", {"num_hidden_groups": 2}, "Expected num_hidden_groups=1 in config.json. Received: num_hidden_groups=2"),
