@@ -38,12 +38,12 @@ def between_words(explanation, layer=None, head=None):
     return weights
 
 
-def figure(explanation, words=None, layer=None, head=None):
+def figure(explanation, word=None, layer=None, head=None):
     """Draws the words twice, as two columns, and a line from word to word that is as dark as the attention.
 
     Args:
         explanation: a `textkit.explanation.Explanation`.
-        words: list of int, the words whose lines are drawn, as dark as can be; `None` draws those of all.
+        word: int, the word whose lines are drawn; `None` draws those of all.
         layer: int, see `between_words`.
         head: int.
 
@@ -58,7 +58,7 @@ def figure(explanation, words=None, layer=None, head=None):
     from matplotlib.figure import Figure
 
     weights = between_words(explanation, layer, head)
-    drawn = range(len(weights)) if words is None else words
+    drawn = range(len(weights)) if word is None else [word]
     title = f"{_number('layer', layer)}, {_number('head', head)}"
     side = _MARGIN + _CHARACTER * max(map(alignment.display_width, explanation.words))
     size = 2 * side + _LINES, _ROW * (len(weights) + 1) + 2 * _MARGIN
@@ -68,11 +68,11 @@ def figure(explanation, words=None, layer=None, head=None):
         axes.axis("off")
         axes.text(size[0] / 2, _MARGIN, title, ha="center", va="center", color=_FAINT, fontsize=8)
         rows = _MARGIN + _ROW * (np.arange(len(weights)) + 1.5)
-        for index, (word, row) in enumerate(zip(explanation.words, rows, strict=True)):
-            asked = words is not None and index in words
-            ink = "black" if asked or words is None else _FAINT
-            axes.text(side - 0.08, row, word, ha="right", va="center", color=ink, weight="bold" if asked else "normal")
-            axes.text(size[0] - side + 0.08, row, word, ha="left", va="center")
+        for index, (text, row) in enumerate(zip(explanation.words, rows, strict=True)):
+            ink = "black" if index in drawn else _FAINT
+            weight = "bold" if index == word else "normal"
+            axes.text(side - 0.08, row, text, ha="right", va="center", color=ink, weight=weight)
+            axes.text(size[0] - side + 0.08, row, text, ha="left", va="center")
         ends = [(index, other) for index in drawn for other in range(len(weights)) if weights[index, other] >= _LEAST]
         strength = np.array([weights[end] for end in ends])
         axes.add_collection(
@@ -113,12 +113,11 @@ def page(explanations, title="Attention"):
     return environment.from_string(template).render(explanations=[_set_out(each) for each in explanations], title=title)
 
 
-def attention_table(explanation, words, layer=None, head=None, most=5):
-    """Sets out for the terminal what words attend to most.
+def attention_table(explanation, layer=None, head=None, most=3):
+    """Sets out for the terminal what each word attends to most.
 
     Args:
         explanation: a `textkit.explanation.Explanation`.
-        words: list of int.
         layer: int, see `between_words`.
         head: int.
         most: int, words listed of each.
@@ -129,18 +128,49 @@ def attention_table(explanation, words, layer=None, head=None, most=5):
     Raises:
         ValueError: there is no such layer or head.
     """
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     weights = between_words(explanation, layer, head)
-    rows = Table("word", "attends to", *[""] * (most - 1), "special tokens", box=box.SIMPLE_HEAD)
-    for index in words:
+    rows = _table("word", "attends to", *[""] * (most - 1), "special tokens")
+    for index, word in enumerate(explanation.words):
         largest = np.argsort(-weights[index], kind="stable")[:most]
         found = [f"{explanation.words[other]} {weights[index, other]:.2f}" for other in largest]
         found += [""] * (most - len(found))
         rest = f"{max(0.0, 1 - weights[index].sum()):.2f}"
-        rows.add_row(*(Text(text) for text in [explanation.words[index], *found, rest]))
+        rows.add_row(*(Text(text) for text in [word, *found, rest]))
+    return rows
+
+
+def word_table(explanation, word, layer=None, head=None, most=5):
+    """Sets out for the terminal what one word attends to most, and in which head most of all.
+
+    Args:
+        explanation: a `textkit.explanation.Explanation`.
+        word: int.
+        layer: int, see `between_words`.
+        head: int.
+        most: int, words listed.
+
+    Returns:
+        A `rich.table.Table`.
+
+    Raises:
+        ValueError: there is no such layer or head.
+    """
+    from rich.text import Text
+
+    weights = between_words(explanation, layer, head)[word]
+    of_heads = explanation.word_attention[:, :, word]  # (l, h, w)
+    rows = _table(
+        f"{explanation.words[word]!r} attends to", f"{_number('layer', layer)}, {_number('head', head)}", "", "most"
+    )
+    largest = np.argsort(-weights, kind="stable")[:most]
+    rest = max(0.0, 1 - weights.sum())
+    for other in largest:
+        in_layer, in_head = np.unravel_index(of_heads[..., other].argmax(), of_heads.shape[:2])
+        where = f"{of_heads[in_layer, in_head, other]:.2f} in layer {in_layer}, head {in_head}"
+        rows.add_row(Text(explanation.words[other]), f"{weights[other]:.2f}", _bar(weights[other]), where)
+    rows.add_row("special tokens", f"{rest:.2f}", _bar(rest), style="dim")
     return rows
 
 
@@ -153,17 +183,30 @@ def relevance_table(explanation):
     Returns:
         A `rich.table.Table`.
     """
+    from rich.text import Text
+
+    rows = _table("word", explanation.explained, "")
+    for word, number, share in zip(explanation.words, _numbers(explanation), _shares(explanation), strict=True):
+        rows.add_row(Text(word), number, _bar(share))
+    return rows
+
+
+def _table(*headings):
+    """A table for the terminal; headings are texts of users."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    rows = Table("word", box=box.SIMPLE_HEAD)
-    rows.add_column(Text(explanation.explained))
-    rows.add_column()
-    for word, number, share in zip(explanation.words, _numbers(explanation), _shares(explanation), strict=True):
-        ink = "blue" if share > 0 else "dark_orange"
-        rows.add_row(Text(word), Text(number, justify="right"), Text("█" * round(_BAR * abs(share)), style=ink))
+    rows = Table(box=box.SIMPLE_HEAD)
+    for heading in headings:
+        rows.add_column(Text(heading))
     return rows
+
+
+def _bar(share):
+    from rich.text import Text
+
+    return Text("█" * round(_BAR * abs(share)), style="blue" if share > 0 else "dark_orange")
 
 
 def _set_out(explanation):

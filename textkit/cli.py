@@ -306,10 +306,9 @@ def _explain_texts(texts, model, most, attention, html, layer=None, head=None, *
         for text in texts:
             found.append(look(loaded, text, **asked, **options))
             progress(len(found), len(texts))
-    words = [range(len(each.words)) if each.word is None else [each.word] for each in found]
-    tables = [attention_view.attention_table(each, of, layer, head, most) for each, of in zip(found, words, strict=True)]
+    tables = [_attention(each, layer, head, most) for each in found]
     if attention:
-        alignment.save(attention, attention_view.figure(found[0], words[0] if "word" in asked else None, **chosen))
+        alignment.save(attention, attention_view.figure(found[0], found[0].word, **chosen))
     if html:
         alignment.save(html, attention_view.page(found))
     terminal = console.Console()
@@ -319,3 +318,12 @@ def _explain_texts(texts, model, most, attention, html, layer=None, head=None, *
             terminal.print(attention_view.relevance_table(each))
         if each.method == "raw" or each.word is not None:
             terminal.print(table)
+
+
+def _attention(explanation, layer, head, most):
+    """What the word asked about attends to, or else each word."""
+    from textkit import attention_view
+
+    if explanation.word is None:
+        return attention_view.attention_table(explanation, layer, head, most)
+    return attention_view.word_table(explanation, explanation.word, layer, head, most)

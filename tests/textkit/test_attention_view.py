@@ -240,7 +240,7 @@ def test_texts_that_are_programs_are_shown(opened):
 
 def test_a_picture_has_the_lines_of_the_words_asked_for(tmp_path):
     explanation = make(TEXT)
-    figure = attention_view.figure(explanation, [1], layer=0, head=2)
+    figure = attention_view.figure(explanation, 1, layer=0, head=2)
     [collection] = figure.axes[0].collections
     weights = loops(explanation, [0], [2])[1]
     kept = weights >= 0.005
@@ -267,12 +267,26 @@ def printed(table):
 
 def test_the_terminal_gets_what_words_attend_to_most():
     explanation = make("[b] tired")
-    weights = loops(explanation, [1], [0, 1, 2])[1]
-    [_, _, row] = printed(attention_view.attention_table(explanation, [1], layer=1, most=2))
-    first, second = np.argsort(-weights)[:2]
-    told = [f"{weights[place]:.2f}" for place in (first, second)]
-    rest = f"{1 - weights.sum():.2f}"
-    assert row == [explanation.words[1], explanation.words[first], told[0], explanation.words[second], told[1], rest]
+    rows = printed(attention_view.attention_table(explanation, layer=1, most=2))
+    for row, word, weights in zip(rows[2:], explanation.words, loops(explanation, [1], [0, 1, 2]), strict=True):
+        largest = [
+            text for place in np.argsort(-weights)[:2] for text in (explanation.words[place], f"{weights[place]:.2f}")
+        ]
+        assert row == [word, *largest, f"{1 - weights.sum():.2f}"]
+
+
+def test_the_terminal_gets_what_one_word_attends_to_and_in_which_head():
+    explanation = make("[b] tired")
+    weights = loops(explanation, [0, 1], [0, 1, 2])[1]
+    heads = {(layer, head): loops(explanation, [layer], [head])[1] for layer in (0, 1) for head in (0, 1, 2)}
+    rows = printed(attention_view.word_table(explanation, 1, most=3))
+    assert " ".join(rows[0]) == "'b' attends to mean of the layers, mean of the heads most"
+    for row, place in zip(rows[2:5], np.argsort(-weights), strict=False):
+        layer, head = max(heads, key=lambda each: heads[each][place])
+        most = f"{heads[layer, head][place]:.2f} in layer {layer}, head {head}"
+        assert row[:2] == [explanation.words[place], f"{weights[place]:.2f}"]
+        assert " ".join(row[2:]).strip("█ ") == most
+    assert rows[5][:3] == ["special", "tokens", f"{1 - weights.sum():.2f}"]
 
 
 def test_the_terminal_gets_relevance_as_numbers_and_bars():

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -65,13 +66,13 @@ def test_a_word_of_an_encoder(folder, command):
     drawn = "--attention drawn/it.png --html drawn/it.html"
     code, out, error = command(f"explain {TEXT} --model encoder --word film --most 2 {drawn}")
     assert (code, error) == (0, "")
-    text, _, head, _, row = [line.split() for line in out.splitlines() if line.strip()]
+    text, head, _, first, second, rest = [line.split() for line in out.splitlines() if line.strip()]
     assert " ".join(text) == "the film was boring"
-    assert head == ["word", "attends", "to", "special", "tokens"]
+    assert head[:3] == ["'film'", "attends", "to"]
     seen = textkit.explain(make(textkit.TextEncoder), "the film was boring", word="film")
-    first, second = sorted(range(4), key=lambda place: -seen.relevance[place])[:2]
-    expected = [seen.words[first], f"{seen.relevance[first]:.2f}", seen.words[second], f"{seen.relevance[second]:.2f}"]
-    assert row == ["film", *expected, f"{1 - seen.relevance.sum():.2f}"]
+    for row, place in zip((first, second), np.argsort(-seen.relevance), strict=False):
+        assert row[:2] == [seen.words[place], f"{seen.relevance[place]:.2f}"]
+    assert rest[2] == f"{1 - seen.relevance.sum():.2f}"
     with Image.open(folder / "drawn" / "it.png") as image:
         assert min(image.size) > 100
     assert (folder / "drawn" / "it.html").read_text(encoding="utf-8").count("<figure") == 1
@@ -99,11 +100,11 @@ def test_a_classifier_of_a_run(command):
 
 
 def test_a_word_of_a_classifier_and_a_pair(command):
-    code, out, _ = command(f"explain {TEXT} --model run --pair 'not good' --word not")
+    code, out, _ = command(f"explain {TEXT} --model run --pair 'not good' --word not --most 1")
     assert code == 0
     assert " → " in out.splitlines()[0]
     assert "relevance for" not in out
-    assert re.search(r"(?m)^ +not +", out)
+    assert "'not' attends to" in out
 
 
 @pytest.mark.parametrize(("line", "message"), ROWS.values(), ids=ROWS)
