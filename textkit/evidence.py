@@ -86,7 +86,9 @@ def legrad(model, inputs, question):
             state, scores = layer(state, padding_mask=mask, training=False, return_attention_scores=True)
             score = _score(model, encoder.finish(state), inputs, question)
         steps.append((tape, score, scores))
-    return relevance.legrad([tape.gradient(score, scores) for tape, score, scores in steps])
+    evidence = relevance.legrad([tape.gradient(score, scores) for tape, score, scores in steps])
+    real = tf.cast(mask, tf.float32)  # padding may not be attended to, and no mean counts it
+    return evidence * real / tf.reduce_mean(real, axis=1, keepdims=True)
 
 
 def integrated_gradients(model, inputs, question, steps=32):
