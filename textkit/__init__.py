@@ -17,8 +17,11 @@ _HOME = {
     "Translator": "textkit.translator",
     "Vocabulary": "textkit.vocabulary",
     "evaluate": "textkit.evaluation",
+    "evaluate_labels": "textkit.label_evaluation",
     "explain": "textkit.explanation",
     "export": "textkit.saved_model",
+    "find_answers": "textkit.tasks.spans",
+    "fine_tune": "textkit.fine_tuning",
     "pretrain": "textkit.pretraining",
     "train": "textkit.training",
 }
@@ -36,8 +39,11 @@ __all__ = [
     "Translator",
     "Vocabulary",
     "evaluate",
+    "evaluate_labels",
     "explain",
     "export",
+    "find_answers",
+    "fine_tune",
     "pretrain",
     "train",
 ]
