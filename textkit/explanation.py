@@ -152,7 +152,7 @@ def find_word(words, word):
         return int(word)
     if len(places) != 1:
         which = f"one of the words {', '.join(map(str, places))}, by its number" if places else "a word of the text"
-        raise ValueError(f"Expected {which}. Received: word={word!r}, words={words}")
+        raise ValueError(f"Expected {which}. Received: word={word!r}, of {len(words)} words")
     return places[0]
 
 
@@ -162,13 +162,13 @@ def _divide(tokenizer, text, pair):
     tokens = tokenizer.tokens(text, pair)
     if len(tokens) > _MOST_TOKENS:
         raise ValueError(f"Expected a text of at most {_MOST_TOKENS} tokens. Received: {len(tokens)} tokens")
-    spans, word_of_token = {}, []  # (part, word) -> [begin, end]
+    spans = {}  # (part, word) -> [begin, end]
     for token in tokens:
-        if token.word >= 0:
+        if token.begin < token.end:  # of bytes, a space beside a space is a word of nothing
             spans.setdefault((token.part, token.word), [token.begin, token.end])[1] = token.end
-        word_of_token.append(len(spans) - 1 if token.word >= 0 else -1)
     if not spans:
         raise ValueError(f"Expected a text with a word in it. Received: text={text!r}")
+    index = {key: place for place, key in enumerate(spans)}
     return Divided(
         text=text,
         pair=pair,
@@ -176,7 +176,7 @@ def _divide(tokenizer, text, pair):
         words=[(text, pair)[part][begin:end] for (part, _), (begin, end) in spans.items()],
         offsets=[tuple(span) for span in spans.values()],
         num_first=sum(part == 0 for part, _ in spans),
-        word_of_token=word_of_token,
+        word_of_token=[index.get((token.part, token.word), -1) for token in tokens],
     )
 
 

@@ -190,23 +190,3 @@ class TestEach:
         finally:
             model.trainable = True
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_points_at_the_word_that_decides():
-    """A class whose logit is what one id adds to the first token: every method that explains answers finds that id."""
-    model = spread(TextClassifier(2, **{**TINY, **KINDS["distilbert"]}))
-    ids = np.array([[2, 7, 8, 9, 10, 11, 3]], "int32")
-    inputs = {"token_ids": tf.constant(ids)}
-    words = tf.constant([[-1, 0, 1, 2, 3, 4, -1]])
-    states = [
-        model.encoder({"token_ids": tf.constant(np.where(ids == 9, other, ids))})["sequence_output"][0, 0]
-        for other in (9, BLANK)
-    ]
-    direction = (states[0] - states[1]).numpy()
-    kernel, bias = model.head.weights
-    kernel.assign(np.stack([direction, -direction], 1) / np.linalg.norm(direction))
-    bias.assign([0.0, 0.0])
-    question = evidence.Question(tf.one_hot([0], TOKENS), tf.constant([[1.0, 0.0]]), words, BLANK)
-    for method in ("integrated_gradients", "occlusion"):
-        found = evidence.METHODS[method](model, inputs, question).numpy()[0]
-        assert found.argmax() == 3, method
