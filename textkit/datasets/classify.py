@@ -12,6 +12,7 @@ from textkit.datasets.splits import Splits, carved, class_names
 
 PROBLEMS = ("single", "multi", "regression")
 
+_SECRET = -1  # in sets of `tensorflow_datasets`
 _JSON_COLUMNS = {False: ("text", "label"), True: ("text", "pair", "label")}
 
 
@@ -100,8 +101,9 @@ def file_texts(path, pair=False, problem="single", columns=None, validation=None
 def tensorflow_texts(name, pair=False, problem="single", columns=None, limit=None, data_dir=None):
     """Reads a set of `tensorflow_datasets` that has one text or two, and a class or a number.
 
-    It is downloaded and prepared at its first use. Labels that are kept secret (the test splits of GLUE, where they are -1)
-    are no examples; a split of nothing else is as good as missing, and taken out of train, as by `file_texts`.
+    It is downloaded and prepared at its first use. Texts whose class is kept secret (in the test splits of GLUE, where it
+    is -1) are no examples, nor is a split whose numbers are all -1. A split of nothing else is as good as missing, and taken
+    out of train, as by `file_texts`.
 
     Args:
         name: str, with the configuration: "imdb_reviews", "glue/sst2", "glue/mnli", "glue/stsb", "ag_news_subset".
@@ -126,7 +128,7 @@ def tensorflow_texts(name, pair=False, problem="single", columns=None, limit=Non
     def is_label(feature):
         if problem == "single":
             return isinstance(feature, tfds.features.ClassLabel)
-        return feature.shape == () and feature.np_dtype in (np.float32, np.float64)
+        return feature is not None and feature.shape == () and feature.np_dtype in (np.float32, np.float64)
 
     def check(features, info):
         keys = columns
@@ -145,9 +147,10 @@ def tensorflow_texts(name, pair=False, problem="single", columns=None, limit=Non
     splits = {}
     for split, examples in found.items():
         rows = [(tuple(example[key].decode() for key in keys[:-1]), example[keys[-1]].item()) for example in examples]
-        shown = [(texts, label) for texts, label in rows if problem == "regression" or label >= 0]
-        if shown or split == "train":
-            splits[split] = shown
+        if problem == "single" or all(label == _SECRET for _, label in rows):
+            rows = [(texts, label) for texts, label in rows if label != _SECRET]
+        if rows or split == "train":
+            splits[split] = rows
     return ClassifiedTexts(**carved(splits, name, _key), name=f"tfds:{name}", class_names=names, problem=problem)
 
 

@@ -393,15 +393,20 @@ class TestTensorflowDatasets:
         assert second == expected
         assert all(getattr(loaded, split) for split in SPLITS)
 
-    def test_secret_labels_are_no_examples(self, tmp_path, monkeypatch):
-        def rows(builder, split, **_):
-            labels = [-1 if split == "test" else 1] * 23
-            return tf.data.Dataset.from_tensor_slices({"sentence": [f"{split} {n}" for n in range(23)], "label": labels})
+    @pytest.mark.parametrize(("task", "name"), [("classify", "glue/sst2"), ("pair", "glue/stsb")])
+    def test_secret_labels_are_no_examples(self, task, name, tmp_path, monkeypatch):
+        numbers = name == "glue/stsb"
 
-        with published("glue/sst2", SPLITS, tmp_path):
+        def rows(builder, split, **_):
+            # A class of -1 is none; a number of -1 may be one, but not if all are.
+            labels = np.array([-1] * 23 if split == "test" else [1] * 20 + [-1] * 3, "float32" if numbers else "int64")
+            texts = {key: [f"{split} {n}" for n in range(23)] for key in ("sentence", "sentence1", "sentence2")}
+            return tf.data.Dataset.from_tensor_slices(texts | {"label": labels})
+
+        with published(name, SPLITS, tmp_path):
             monkeypatch.setattr(tfds.core.DatasetBuilder, "as_dataset", rows)
-            loaded = labelled.load("classify", "tfds:glue/sst2")
-        assert [len(getattr(loaded, split)) for split in SPLITS] == [21, 23, 2]
+            loaded = labelled.load(task, f"tfds:{name}", problem="regression" if numbers else "single")
+        assert [len(getattr(loaded, split)) for split in SPLITS] == ([21, 23, 2] if numbers else [18, 20, 2])
         assert {texts[0].split()[0] for texts, _ in loaded.test} == {"train"}
 
     def test_conll2003(self, tmp_path):
@@ -445,6 +450,7 @@ class TestTensorflowDatasets:
             ("pair", "glue/sst2", {}, r"columns= of two texts and a label of 'single'.* of sentence Text, label ClassLabel"),
             ("classify", "glue/sst2", {"columns": ("sentence", "idx")}, r"columns= of a text and a label of 'single'"),
             ("pair", "glue/stsb", {}, r"columns= of two texts and a label of 'single'"),
+            ("classify", "glue/stsb", {"problem": "regression", "columns": ("sentence1", "x")}, r"a label of 'regression'"),
             ("classify", "ag_news_subset", {}, r"columns= of a text and a label"),
             ("classify", "imdb_reviews", {"problem": "multi"}, r"Unknown problem; expected one of 'regression', 'single'"),
             ("classify", "imdb_reviews", {"limit": 0}, r"limit of at least 1, or None. Received: limit=0"),
