@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from shared_layers import relevance
 
+_STEPS_AT_ONCE = 8  # of integrated gradients: a short text leaves a processor idle, many long ones fill the memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Question:
@@ -105,18 +107,24 @@ def integrated_gradients(model, inputs, question, steps=32):
         raise ValueError(f"steps must be at least 1. Received: steps={steps}")
     state, mask = _embed(model, inputs)
     baseline, _ = _embed(model, _blank(inputs, question, question.words >= 0))
+    at_once = min(steps, _STEPS_AT_ONCE)
+    copies = {name: tf.repeat(values, at_once, axis=0) for name, values in inputs.items()}
+    asked = dataclasses.replace(question, chosen=tf.repeat(question.chosen, at_once, axis=0))
+    starts, ways, masks = (tf.repeat(each, at_once, axis=0) for each in (baseline, state - baseline, mask))
 
-    def add_gradient(total, step):
-        share, weight = step
-        point = baseline + share * (state - baseline)
+    def add_gradients(total, step):
+        shares, weights = (tf.tile(each, tf.shape(state)[:1])[:, None, None] for each in step)
+        points = starts + shares * ways
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(point)
-            score = _score(model, encoder_of(model).encode(point, mask, training=False), inputs, question)
-        return total + weight * tape.gradient(score, point)
+            tape.watch(points)
+            score = _score(model, encoder_of(model).encode(points, masks, training=False), copies, asked)
+        gradients = weights * tape.gradient(score, points)
+        return total + tf.reduce_sum(tf.reshape(gradients, (-1, at_once, *tf.unstack(tf.shape(state)[1:]))), axis=1)
 
     places, weights = np.polynomial.legendre.leggauss(steps)  # in [-1, 1], of sum 2
-    schedule = ((places + 1) / 2).astype("float32"), (weights / 2).astype("float32")
-    mean_gradient = tf.foldl(add_gradient, schedule, tf.zeros_like(state), parallel_iterations=1)
+    shares_and_weights = np.pad([(places + 1) / 2, weights / 2], [(0, 0), (0, -steps % at_once)])  # of those added, 0
+    schedule = tuple(shares_and_weights.astype("float32").reshape(2, -1, at_once))
+    mean_gradient = tf.foldl(add_gradients, schedule, tf.zeros_like(state), parallel_iterations=1)
     return relevance.integrated_gradients(state, baseline, mean_gradient)
 
 

@@ -139,18 +139,19 @@ class TestIntegratedGradients:
         np.testing.assert_allclose(found.sum(1), gain, atol=1e-2)
         assert (found[np.array(WORDS) < 0] == 0).all()
 
-    def test_equals_a_loop(self, model, inputs, question):
+    @pytest.mark.parametrize("steps", [3, 11])
+    def test_equals_a_loop(self, model, inputs, question, steps):
         state = model.encoder.embed(inputs)
         baseline = model.encoder.embed(blanked(inputs, np.array(WORDS) >= 0))
         expected = 0.0
-        for share, weight in ((0.5 - np.sqrt(0.15), 5 / 18), (0.5, 8 / 18), (0.5 + np.sqrt(0.15), 5 / 18)):
-            point = tf.constant(baseline + share * (state - baseline))
+        for place, weight in zip(*np.polynomial.legendre.leggauss(steps), strict=True):
+            point = tf.constant(baseline + (place + 1) / 2 * (state - baseline))
             with tf.GradientTape() as tape:
                 tape.watch(point)
                 seen = model.encoder.encode(point, inputs["padding_mask"])
                 score = score_of(model.outputs(seen, inputs, False), question)
-            expected += weight * ((state - baseline) * tape.gradient(score, point)).numpy().sum(-1)
-        found = evidence.integrated_gradients(model, inputs, question, steps=3)
+            expected += weight / 2 * ((state - baseline) * tape.gradient(score, point)).numpy().sum(-1)
+        found = evidence.integrated_gradients(model, inputs, question, steps=steps)
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
     def test_refuses_no_steps(self, model, inputs, question):
