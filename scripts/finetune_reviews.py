@@ -19,8 +19,6 @@ from shared_layers.runtime import get_strategy, write_aside
 from textkit import label_metrics
 from textkit.datasets.labelled import ClassifiedTexts, load
 from textkit.datasets.splits import SPLITS
-from textkit.fine_tuning import fine_tune
-from textkit.label_evaluation import evaluate_labels
 
 CLASSES = ("negative", "positive")
 CLEAR = 0.5  # the least |rating| that says something
@@ -47,9 +45,9 @@ def run(reviews, source, out, strategy="none", smoke=False, resume=False):
     with get_strategy(strategy).scope():
         model = textkit.TextClassifier.from_preset(source, num_classes=2, class_names=list(CLASSES))
     options = TRAINING | (SMOKE if smoke else {})
-    training = fine_tune(model, data, out, resume=resume, **options)
+    training = textkit.fine_tune(model, data, out, resume=resume, **options)
     best = textkit.TextClassifier.from_preset(out / "best.keras")
-    report = evaluate_labels(best, data, max_length=options["max_length"])
+    report = textkit.evaluate_labels(best, data, max_length=options["max_length"])
     metrics = {"training": training, "fine_tuned": report, "tfidf": baseline(data)}
     with write_aside(out / "metrics.json") as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n")

@@ -42,8 +42,8 @@ evaluate_group = group(
 )
 app.add_typer(train_group, name="train")
 app.add_typer(evaluate_group, name="evaluate")
-train_group.command("pairs")(pairs.train)
-evaluate_group.command("pairs")(pairs.evaluate)
+train_group.command("pairs", short_help="Learn answers to texts, from pairs.")(pairs.train)
+evaluate_group.command("pairs", short_help="Measure answers to texts.")(pairs.evaluate)
 labels.add(train_group, evaluate_group)
 app.command("pretrain")(pretraining.pretrain)
 

@@ -162,7 +162,7 @@ def test_answers_are_put_together_over_windows():
 
 
 def test_a_context_for_each_question():
-    with pytest.raises(ValueError, match=r"^Expected a context for each question\. Received: 1 for 2$"):
+    with pytest.raises(ValueError, match=r"^Expected a context for each question\. Received: 1 for 2 questions$"):
         make_windows(tokenizer(), ["who", "where"], ["ann"])
     bare = Tokenizer("wordpiece", labels.TOKENIZER["vocabulary"], template="none")
     with pytest.raises(ValueError, match=r"^Expected a tokenizer that begins with a special token\. .*template='none'"):
