@@ -11,7 +11,7 @@ _MOST_WEIGHTS = 12_000_000  # on a page, of two bytes each
 _LEVELS = 65535  # that a weight on a page can have
 _ROW, _LINES, _CHARACTER, _MARGIN = 0.24, 2.2, 0.105, 0.2  # inches
 _INK, _FAINT = "#084594", "#5a6068"
-_BAR = 12  # columns of a terminal
+_BAR = 10  # columns of a terminal
 _LEAST = 0.005  # smaller weights are 0.00
 
 
@@ -59,7 +59,7 @@ def figure(explanation, word=None, layer=None, head=None):
 
     weights = between_words(explanation, layer, head)
     drawn = range(len(weights)) if word is None else [word]
-    title = f"{_number('layer', layer)}, {_number('head', head)}"
+    title = _chosen(layer, head)
     side = _MARGIN + _CHARACTER * max(map(alignment.display_width, explanation.words))
     size = 2 * side + _LINES, _ROW * (len(weights) + 1) + 2 * _MARGIN
     with matplotlib.rc_context({"font.family": alignment.font_families("".join(explanation.words)), "font.size": 10}):
@@ -161,14 +161,12 @@ def word_table(explanation, word, layer=None, head=None, most=5):
 
     weights = between_words(explanation, layer, head)[word]
     of_heads = explanation.word_attention[:, :, word]  # (l, h, w)
-    rows = _table(
-        f"{explanation.words[word]!r} attends to", f"{_number('layer', layer)}, {_number('head', head)}", "", "most"
-    )
+    rows = _table(f"{explanation.words[word]!r} attends to", _chosen(layer, head), "", "most")
     largest = np.argsort(-weights, kind="stable")[:most]
     rest = max(0.0, 1 - weights.sum())
     for other in largest:
         in_layer, in_head = np.unravel_index(of_heads[..., other].argmax(), of_heads.shape[:2])
-        where = f"{of_heads[in_layer, in_head, other]:.2f} in layer {in_layer}, head {in_head}"
+        where = f"{of_heads[in_layer, in_head, other]:.2f} layer {in_layer} head {in_head}"
         rows.add_row(Text(explanation.words[other]), f"{weights[other]:.2f}", _bar(weights[other]), where)
     rows.add_row("special tokens", f"{rest:.2f}", _bar(rest), style="dim")
     return rows
@@ -251,5 +249,6 @@ def _shares(explanation):
     return (explanation.relevance / (np.abs(explanation.relevance).max(initial=0.0) or 1.0)).tolist()
 
 
-def _number(name, index):
-    return f"mean of the {name}s" if index is None else f"{name} {index}"
+def _chosen(layer, head):
+    chosen = [f"{name} {index}" for name, index in (("layer", layer), ("head", head)) if index is not None]
+    return ", ".join(chosen) or "mean of all heads"

@@ -248,6 +248,7 @@ def test_a_picture_has_the_lines_of_the_words_asked_for(tmp_path):
     np.testing.assert_allclose(collection.get_alpha(), weights[kept] / weights.max(), rtol=1e-5)
     [title, *labels] = figure.axes[0].texts
     assert title.get_text() == "layer 0, head 2"
+    assert attention_view.figure(explanation, layer=1).axes[0].texts[0].get_text() == "layer 1"
     assert [label.get_text() for label in labels] == [word for word in explanation.words for _ in ("left", "right")]
     assert [label.get_text() for label in labels if label.get_weight() == "bold"] == ["animal"]
     for (_, begin), (_, end) in collection.get_segments():
@@ -280,10 +281,10 @@ def test_the_terminal_gets_what_one_word_attends_to_and_in_which_head():
     weights = loops(explanation, [0, 1], [0, 1, 2])[1]
     heads = {(layer, head): loops(explanation, [layer], [head])[1] for layer in (0, 1) for head in (0, 1, 2)}
     rows = printed(attention_view.word_table(explanation, 1, most=3))
-    assert " ".join(rows[0]) == "'b' attends to mean of the layers, mean of the heads most"
+    assert " ".join(rows[0]) == "'b' attends to mean of all heads most"
     for row, place in zip(rows[2:5], np.argsort(-weights), strict=False):
         layer, head = max(heads, key=lambda each: heads[each][place])
-        most = f"{heads[layer, head][place]:.2f} in layer {layer}, head {head}"
+        most = f"{heads[layer, head][place]:.2f} layer {layer} head {head}"
         assert row[:2] == [explanation.words[place], f"{weights[place]:.2f}"]
         assert " ".join(row[2:]).strip("█ ") == most
     assert rows[5][:3] == ["special", "tokens", f"{1 - weights.sum():.2f}"]
@@ -296,4 +297,4 @@ def test_the_terminal_gets_relevance_as_numbers_and_bars():
     most = np.abs(explanation.relevance).max()
     for (word, number, *bar), expected, value in zip(rows[2:], explanation.words, explanation.relevance, strict=True):
         assert (word, number) == (expected, f"{value:+.2f}")
-        assert len("".join(bar)) == round(12 * abs(value) / most)
+        assert len("".join(bar)) == round(10 * abs(value) / most)
