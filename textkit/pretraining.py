@@ -183,7 +183,7 @@ def evaluate_masked(
         "split": split,
         "num_tokens": int(sum(weights.numpy().sum() for _, _, weights in batches)),
         "accuracy": float(found["accuracy"]),
-        "perplexity": math.exp(found["loss"]),
+        "perplexity": math.exp(found["cross_entropy"]),
         **baseline(model, pack_split(model, documents, "train", max_length, **packing), batches),
     }
 
@@ -254,8 +254,12 @@ def compile_masked(model, optimizer=None, jit_compile=False):
     """Compiles a model for `masked` batches."""
     # a mean over the weights, so that rows that fill a batch, and places where nothing is masked, count for nothing
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
-    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    model.compile(optimizer, loss, weighted_metrics=[accuracy], jit_compile=jit_compile)
+    metrics = [
+        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        # the loss of an epoch is a mean over rows, of which some have more masked tokens than others
+        keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+    ]
+    model.compile(optimizer, loss, weighted_metrics=metrics, jit_compile=jit_compile)
 
 
 def baseline(model, packed, batches):
@@ -327,7 +331,7 @@ class LinearRate(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Adds the perplexity, and notes the time."""
-        logs |= {f"{part}perplexity": math.exp(min(logs[f"{part}loss"], 700.0)) for part in ("", "val_")}
+        logs |= {f"{part}perplexity": math.exp(min(logs[f"{part}cross_entropy"], 700.0)) for part in ("", "val_")}
         if math.isfinite(self.seconds) and is_chief(self.model.distribute_strategy):
             with write_aside(self.path) as temporary:
                 temporary.write_text(json.dumps({"seconds": self.passed()}))

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from shared_layers.runtime import export_saved_model, unknown_name
+from textkit.encoder import TextEncoder
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, Question, encoder_of
 from textkit.heads import SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier
 
@@ -47,7 +48,10 @@ def export_text_model(model, path, method="auto", max_length=None):
         ValueError: a model without a tokenizer or with fewer positions, a method that does not exist or needs a head, or the
             folder holds something else.
     """
-    encoder, tokenizer = encoder_of(model), model.tokenizer
+    encoder = encoder_of(model)
+    if not isinstance(encoder, TextEncoder):
+        raise ValueError(f"Expected a TextEncoder, or a model on one. Received: model={type(model).__name__}")
+    tokenizer = encoder.tokenizer
     if tokenizer is None:
         raise ValueError("Expected a model that was made with a tokenizer. Received: tokenizer=None")
     read = next((read for head, read in _READERS.items() if isinstance(model, head)), None)
@@ -58,8 +62,12 @@ def export_text_model(model, path, method="auto", max_length=None):
     max_length = positions if max_length is None else max_length
 
     def encode(texts, pairs=None):
-        """What the encoder reads, and the offsets."""
+        """What the encoder reads, at least one token wide also where there are no texts; and the offsets."""
         inputs = tokenizer.encode(texts, pairs, max_length, return_offsets=True)
+        missing = tf.maximum(1 - tf.shape(inputs["token_ids"])[1], 0)
+        inputs = {
+            name: tf.pad(values, [(0, 0), (0, missing), (0, 0)][: values.shape.rank]) for name, values in inputs.items()
+        }
         return inputs, inputs.pop("offsets")
 
     def describe(inputs, offsets):
@@ -96,6 +104,9 @@ def export_text_model(model, path, method="auto", max_length=None):
         blank = next(each for each in (tokenizer.mask_id, tokenizer.unknown_id, tokenizer.pad_id) if each is not None)
         row = tf.math.divide_no_nan(row, tf.reduce_sum(row, axis=1, keepdims=True))
         evidence = METHODS[method](model, inputs, Question(row, chosen, words, blank))
+        if method == "legrad":  # a mean over queries, those in padding included, which add nothing
+            real = tf.reduce_mean(tf.cast(inputs["padding_mask"], tf.float32), axis=1, keepdims=True)
+            evidence = tf.math.divide_no_nan(evidence, real)
         return {**answer, **described, "attributions": tf.where(inputs["padding_mask"], evidence, 0.0)}
 
     strings = {name: tf.TensorSpec((None,), tf.string, name=name) for name in ("texts", "pairs")}
@@ -168,7 +179,7 @@ def _read_span(model, outputs, described, pairs, target):
     fits = (length >= 0) & (length < _LONGEST_ANSWER) & allowed[:, :, None] & allowed[:, None]
     scores = tf.where(fits, starts[:, :, None] + ends[:, None], -1e9)
     # no answer is the first token alone, and goes before an answer as likely
-    scores = tf.reshape(scores, (-1, count * count))
+    scores = tf.reshape(scores, (tf.shape(starts)[0], count * count))
     scores = tf.concat([starts[:, :1] + ends[:, :1], scores[:, 1:]], axis=1)
     best = tf.argmax(scores, axis=1, output_type=tf.int32)
     first, last = best // count, best % count
