@@ -52,7 +52,7 @@ class BytePairs(tf.Module):
             )
         self.bytes = tf.constant([ids[letter] for letter in letters])
         self.lengths = tf.constant([len(token) for token in vocabulary])  # in bytes: each is a letter
-        self.classes = chars.Classes(chars.gpt2_class)
+        self.classes = chars.Classes(chars.gpt2_classes())
         keys = [ids[first] * self.size + ids[second] for first, second in pairs]
         self.merged = tf.constant([ids["".join(pair)] for pair in pairs], tf.int32)
         self.ranks = tf.lookup.StaticHashTable(

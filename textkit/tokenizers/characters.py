@@ -88,12 +88,12 @@ class Classes(tf.Module):
     """A class for each code point, from a table.
 
     Args:
-        class_of: callable, the class of a character (str).
+        table: uint8 (code points,), such as `bert_classes` makes.
     """
 
-    def __init__(self, class_of):
+    def __init__(self, table):
         super().__init__()
-        self.table = tf.constant(_classes(class_of))
+        self.table = tf.constant(table)
 
     def __call__(self, codes):
         """Returns the classes, uint8, of code points, int32."""
@@ -122,29 +122,39 @@ class Changes(tf.Module):
         return Characters(tf.where(found.values == _SAME, codes, found.values), places, rows)
 
 
-def bert_class(character):
-    """BERT's: `ALONE` is punctuation, all of ASCII that is neither letter nor digit included.
+@functools.cache
+def bert_classes(split_chinese):
+    """BERT's: `ALONE` is punctuation, all of ASCII that is neither letter nor digit included, and as asked what is Chinese.
+
+    Args:
+        split_chinese: bool.
+
+    Returns:
+        uint8 (code points,).
 
     Reference:
-        Devlin et al. 2019, `_is_punctuation` of tokenization.py.
+        Devlin et al. 2019, `_is_punctuation` and `_is_chinese_char` of tokenization.py.
     """
-    if character.isspace():
-        return SPACE
-    ascii_symbol = character.isascii() and character.isprintable() and not character.isalnum()
-    return ALONE if ascii_symbol or unicodedata.category(character)[0] == "P" else INSIDE
+
+    def class_of(character):
+        if character.isspace():
+            return SPACE
+        ascii_symbol = character.isascii() and character.isprintable() and not character.isalnum()
+        return ALONE if ascii_symbol or unicodedata.category(character)[0] == "P" else INSIDE
+
+    table = _classes(class_of)
+    for first, last in _CHINESE if split_chinese else ():
+        table[first : last + 1] = ALONE
+    return table
 
 
-def bert_class_of_chinese(character):
-    """As `bert_class`, where each Chinese character is a word too."""
-    code = ord(character)
-    return ALONE if any(first <= code <= last for first, last in _CHINESE) else bert_class(character)
-
-
-def gpt2_class(character):
-    r"""GPT-2's: \p{L}, \p{N}, \s, and all else."""
-    if character in "\t\n\v\f\r\x85":
-        return BLANK
-    return {"L": LETTER, "N": NUMBER, "Z": BLANK}.get(unicodedata.category(character)[0], OTHER)
+@functools.cache
+def gpt2_classes():
+    r"""GPT-2's: \p{L}, \p{N}, \s, and all else; uint8 (code points,)."""
+    of_category = {"L": LETTER, "N": NUMBER, "Z": BLANK}
+    table = _classes(lambda character: of_category.get(unicodedata.category(character)[0], OTHER))
+    table[[ord(character) for character in "\t\n\v\f\r\x85"]] = BLANK
+    return table
 
 
 @functools.cache
@@ -200,9 +210,9 @@ def _assigned():
     return [character for character in found if unicodedata.category(character) not in ("Cn", "Cs")]
 
 
-@functools.cache
 def _classes(class_of):
-    table = np.full(sys.maxunicode + 1, class_of("\uffff"), "uint8")
+    """A table of the class of each character, 0 where there is none."""
+    table = np.zeros(sys.maxunicode + 1, "uint8")
     for character in _assigned():
         table[ord(character)] = class_of(character)
     return table

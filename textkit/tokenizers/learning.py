@@ -6,7 +6,7 @@ import json
 
 from shared_layers.runtime import unknown_name
 from textkit.tokenizers.byte_pairs import byte_letters
-from textkit.tokenizers.characters import INSIDE, bert_class_of_chinese, plain_change
+from textkit.tokenizers.characters import INSIDE, bert_classes, plain_change
 from textkit.vocabulary import learn_sentencepiece
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -70,7 +70,7 @@ def _wordpiece(texts, size, lower_case):
     rare = dict.fromkeys(map(ord, common[_ALPHABET:]))
     letters = sorted(common[:_ALPHABET])
     # Named beforehand, for the trainer takes them in an order that no two runs share, and by it decides between equals.
-    inside = [f"##{letter}" for letter in letters if bert_class_of_chinese(letter) == INSIDE]
+    inside = [f"##{letter}" for letter in letters if bert_classes(True)[ord(letter)] == INSIDE]
     known = _SPECIAL + letters + inside
     _check_size(size, known)
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))

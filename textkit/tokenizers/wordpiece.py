@@ -31,7 +31,7 @@ class WordPiece(tf.Module):
 
         super().__init__()
         self.change = chars.Changes(chars.bert_change(lower_case, lower_case if strip_accents is None else strip_accents))
-        self.classes = chars.Classes(chars.bert_class_of_chinese if split_chinese else chars.bert_class)
+        self.classes = chars.Classes(chars.bert_classes(split_chinese))
         self.search = tensorflow_text.FastWordpieceTokenizer(
             vocabulary,
             unknown_token=unknown,
