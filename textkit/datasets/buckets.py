@@ -14,7 +14,7 @@ _FINEST = 512  # lengths told apart
 @dataclasses.dataclass(frozen=True)
 class _Bucket:
     members: np.ndarray  # the examples
-    widths: tuple  # of sources and targets
+    widths: tuple  # of the sides
     rows: int  # of each batch
 
 

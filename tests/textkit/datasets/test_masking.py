@@ -257,6 +257,24 @@ class TestMaskedBatches:
         first, second = masks(self.read(dataset)), masks(self.read(dataset))
         assert len(first & second) < 10  # of 53
 
+    def test_no_two_batches_have_the_same_masks(self):
+        """Of rows that are all alike, whose order says nothing."""
+        row = np.arange(4, 45, dtype="int32")
+        rows = {
+            "token_ids": np.tile(row, (20, 1)),
+            "word_ids": np.tile(row - 4, (20, 1)),
+            "padding_mask": np.ones((20, 41), bool),
+        }
+        given = {"mask_id": MASK, "vocabulary_size": SIZE, "batch_size": 10}
+
+        def masks(**options):
+            dataset = masked_batches(rows, **given, **options).take(4)
+            return [str(inputs["mask_positions"]) for inputs, _, _ in dataset.as_numpy_iterator()]
+
+        two_epochs = {"training": True, "first_epoch": 0}
+        assert len({*masks(**two_epochs, seed=5), *masks(**two_epochs, seed=6)}) == 8
+        assert len(set(masks())) == 2
+
     def test_evaluation_masks_the_same_tokens_every_time(self):
         dataset = self.batches()
         for one, other in zip(self.read(dataset), self.read(dataset), strict=True):
