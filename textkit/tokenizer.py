@@ -7,6 +7,7 @@ import base64
 import collections
 import dataclasses
 import functools
+import json
 
 import keras
 import tensorflow as tf
@@ -106,7 +107,7 @@ class Tokenizer(tf.Module):
         if (kind == "bytes") != (merges is not None):
             raise ValueError(f"Expected merges for bytes, and for bytes alone. Received: {kind=}, merges={merges!r:.40}")
         self.kind = kind
-        self._config = {
+        config = {
             "kind": kind,
             "vocabulary": _plain(vocabulary),
             "merges": merges if merges is None else list(merges),
@@ -122,10 +123,12 @@ class Tokenizer(tf.Module):
         else:
             self._names = list(vocabulary)
         self.size = len(self._names)
+        self._tokens = tf.constant(self._names, tf.string)
         if template is None:
             bert = kind == "wordpiece" or "[CLS]" in self._names
             template = "bert" if bert else "roberta" if "<s>" in self._names else "none"
-        self.template = self._config["template"] = template
+        self.template = config["template"] = template
+        self._config = json.dumps(config)  # as text: what `tf.Module` makes of a dict is none for JSON
         self._special = self._find_special(special_tokens or {})
         if kind == "wordpiece":
             unknown = self._names[self._special["unknown"]]
@@ -205,7 +208,7 @@ class Tokenizer(tf.Module):
         Returns:
             string tensor of the same shape.
         """
-        return tf.gather(tf.constant(self._names), ids)
+        return tf.gather(self._tokens, ids)
 
     def decode(self, ids):
         """Turns ids into strings; special tokens but the unknown one are left out.
@@ -222,7 +225,7 @@ class Tokenizer(tf.Module):
 
     def get_config(self):
         """Returns the constructor's arguments, ready for JSON."""
-        return dict(self._config)
+        return json.loads(self._config)
 
     @classmethod
     def from_config(cls, config):

@@ -560,7 +560,7 @@ class TestBadInput:
             ({"vocab.txt": b"[PAD]\n\xff\n"}, r"Expected UTF-8\. Received: path=.*vocab\.txt"),
             ({"tokenizer.json": b"{"}, r"Expected JSON\. Received: path=.*tokenizer\.json"),
             ({"tokenizer.json": b"[]"}, r"a JSON object\. Received: path="),
-            ({"tokenizer.json": b"{}"}, r"a tokenizer of BERT, GPT-2 or ALBERT\. Received: path="),
+            ({"tokenizer.json": b"{}"}, r"of BERT's, GPT-2's or ALBERT's kind\. Received: path="),
             ({"vocab.json": b'{"a": 0, "b": 2}', "merges.txt": b""}, r"ids from 0 on, each once\. Received: 2 ids up to 2"),
             ({"vocab.json": b'{"a": "b"}', "merges.txt": b""}, r"ids from 0 on, each once\."),
             ({"vocab.txt": b"a", "tokenizer_config.json": b'{"add_prefix_space": true}'}, r"that adds no space"),
