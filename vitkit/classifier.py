@@ -167,7 +167,7 @@ class ViTClassifier(Model):
         if head in ("head", "distillation_head"):
             if part == "kernel" and model.num_classes == self.num_classes:
                 change = f"pooling={self.pooling!r} became {model.pooling!r}"
-                warnings.warn(f"Has to be trained: a new {head}, since {change}", stacklevel=5)  # who called from_preset
+                warnings.warn(f"Has to be trained: a new {head}, since {change}", stacklevel=6)  # who called from_preset
             return None
         if value is not None and path.endswith("position_embeddings"):
             return resample_table(value, self.backbone, model.backbone)
