@@ -1,5 +1,7 @@
 """Labels and the tokens they belong to: words with first tokens, answers in windows; what a report says."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ BYTES = Tokenizer(
 )
 
 
+@functools.cache
 def tokenizer():
     return Tokenizer.from_config(labels.TOKENIZER)
 
