@@ -151,6 +151,7 @@ def train(
             weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
             jit_compile=jit_compile,
         )
+
     def begin(first_epoch):
         if is_chief(strategy):
             longest = _least(_longest_target(pairs, vocabularies[1]), given["max_target_length"], _LONGEST_ANSWER)
