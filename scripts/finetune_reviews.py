@@ -23,7 +23,7 @@ from textkit.datasets.splits import SPLITS
 CLASSES = ("negative", "positive")
 CLEAR = 0.5  # the least |rating| that says something
 TRAINING = {"epochs": 4, "batch_size": 32, "learning_rate": 1e-4, "layer_decay": 0.8, "max_length": 64}
-SMOKE = {"epochs": 1, "batch_size": 8}
+SMOKE = {"epochs": 1, "batch_size": 8, "max_length": 16}
 SMOKE_TEXTS = 40
 
 

@@ -104,9 +104,6 @@ def export_text_model(model, path, method="auto", max_length=None):
         blank = next(each for each in (tokenizer.mask_id, tokenizer.unknown_id, tokenizer.pad_id) if each is not None)
         row = tf.math.divide_no_nan(row, tf.reduce_sum(row, axis=1, keepdims=True))
         evidence = METHODS[method](model, inputs, Question(row, chosen, words, blank))
-        if method == "legrad":  # a mean over queries, those in padding included, which add nothing
-            real = tf.reduce_mean(tf.cast(inputs["padding_mask"], tf.float32), axis=1, keepdims=True)
-            evidence = tf.math.divide_no_nan(evidence, real)
         return {**answer, **described, "attributions": tf.where(inputs["padding_mask"], evidence, 0.0)}
 
     strings = {name: tf.TensorSpec((None,), tf.string, name=name) for name in ("texts", "pairs")}

@@ -170,7 +170,7 @@ def test_dropout_drops_the_same_in_the_gradient():
     # values of which each key has one of its own give the weights themselves
     weights = attend(*given[:2], tf.eye(50, batch_shape=(1, 2)))
     kept = numpy(weights / tf.nn.softmax(tf.matmul(*given[:2])))
-    assert_close(np.unique(kept.round(4)), [0.0, 1.6667], 1e-3)
+    np.testing.assert_allclose(np.unique(kept.round(4)), [0.0, 1.6667])
     assert abs((kept > 0).mean() - 0.6) < 0.02
     assert len({tuple(kept[0, 0, first : first + 70].argmin(-1)) for first in (0, 70, 140, 210)}) == 4
 

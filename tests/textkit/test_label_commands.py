@@ -15,8 +15,8 @@ ROWS = {
         r"Expected a file of lines with a text and a label\. Received: path='no\.tsv'",
     ),
     "a model that is not there": (
-        f"train tag names.conll --model ./no --out x {QUICK}",
-        r"file or folder that exists.*'\./no'",
+        f"train tag names.conll --model no/such --out x {QUICK}",
+        r"file or folder that exists.*'no/such'",
     ),
     "a head of other classes": (
         f"train classify reviews.tsv --model three --out x {QUICK}",

@@ -89,6 +89,8 @@ def softmax(logits):
 
 def test_a_classifier_answers_as_the_model(tmp_path):
     model = make(TextClassifier, num_classes=3, class_names=["bad", "fair", "good"])
+    logits = np.concatenate([model(encoded(model, text)) for text in TEXTS])
+    model.head.bias.assign(model.head.bias - logits.mean(0))  # so that not all texts are of one class
     textkit.export(model, tmp_path / "saved_model")
     targets = [-1, 2, 0, -1, 1]
     found = serve(
@@ -183,7 +185,8 @@ def test_a_token_classifier_labels_tokens_of_bytes_with_tensorflow_alone(tmp_pat
         assert_close(found["embed/embedding"][row], states.mean(0), 1e-4)
         for token in np.flatnonzero(real):
             begin, end = found["serving_default/offsets"][row, token]
-            assert 0 <= begin < end <= len(text)
+            assert (begin, end) == (tokens[token].begin, tokens[token].end)
+            assert 0 <= begin <= end <= len(text)  # a space by itself is of no length
         seen = model.tokenizer.tokens(text)
         if targets[row] < 0 and len(text) < 20 and any(token.word >= 0 for token in seen):
             assert np.abs(found["explain/attributions"][row]).max() > 1e-5

@@ -1,6 +1,7 @@
 # ruff: noqa: RUF001 -- texts of many scripts
 import base64
 import io
+import itertools
 import json
 import re
 import subprocess
@@ -235,6 +236,19 @@ class TestBytes:
     def test_every_text_comes_back(self, byte_pairs):
         ids = [row[0] for row in rows(byte_pairs, TEXTS)]
         assert byte_pairs.decode(ids) == TEXTS
+
+    @pytest.mark.parametrize(
+        "merges", [["a b", "c d", "ab c", "b c", "d a", "cd a"], ["ab c", "b c", "a b", "c d", "abc d"]]
+    )
+    def test_merges_in_any_order(self, merges):
+        # The second takes what is made later than it is taken.
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        vocabulary = [*ROBERTA, *letters, *dict.fromkeys(merge.replace(" ", "") for merge in merges)]
+        ids = {token: index for index, token in enumerate(vocabulary)}
+        reference = tokenizers.Tokenizer(models.BPE(ids, [tuple(merge.split(" ")) for merge in merges]))
+        texts = ["".join(text) for length in range(1, 7) for text in itertools.product("abcd", repeat=length)]
+        expected = [each.ids for each in reference.encode_batch(texts)]
+        assert [row[0][1:-1] for row in rows(Tokenizer("bytes", vocabulary, merges), texts)] == expected
 
     def test_a_long_run_of_one_letter(self, byte_pairs):
         lengths = range(1, 60)

@@ -129,7 +129,8 @@ def evaluate(
     """Measure a model on a split, beside an answer that knows the training data alone."""
     loaded = _loaded(model)
     given = {"columns": columns, "validation": validation, "test": test, "on_corrupt": on_corrupt}
-    given["problem"] = getattr(loaded, "problem", None)
+    if "problem" in _OWN[ctx.info_name]:
+        given["problem"] = getattr(loaded, "problem", None)
     labelled = _load(ctx.info_name, data, limit, **given)
     chosen = {"max_length": max_length, "stride": stride, "batch_size": batch_size, "num_errors": errors}
     report = _measured(loaded, labelled, split, **chosen)

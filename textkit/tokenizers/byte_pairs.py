@@ -55,6 +55,7 @@ class BytePairs(tf.Module):
         self.classes = chars.Classes(chars.gpt2_classes())
         keys = [ids[first] * self.size + ids[second] for first, second in pairs]
         self.merged = tf.constant([ids["".join(pair)] for pair in pairs], tf.int32)
+        self.next_ranks = tf.constant(_next_ranks(pairs), tf.int32)
         self.ranks = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(keys, range(len(keys)), tf.int64, tf.int32), _NEVER
         )
@@ -80,8 +81,16 @@ class BytePairs(tf.Module):
         ranks = self._rank(ids, word)
 
         def merge(ids, word, ranks):
-            best = tf.gather(tf.math.unsorted_segment_min(ranks, word, tf.size(words)), word)
-            hits = _apart((ranks == best) & (ranks != _NEVER))
+            # In each word the pair of lowest rank; and those that are lower than both beside them, and than whatever pair
+            # merges could bring about.
+            there = ranks != _NEVER
+            ahead = tf.where(there, tf.gather(self.next_ranks, tf.where(there, ranks, 0)), _NEVER)
+            best, bound = (
+                tf.gather(tf.math.unsorted_segment_min(each, word, tf.size(words)), word) for each in (ranks, ahead)
+            )
+            edge = tf.fill(tf.shape(ranks[:1]), _NEVER)
+            beside = tf.minimum(tf.concat([edge, ranks[:-1]], axis=0), tf.concat([ranks[1:], edge], axis=0))
+            hits = _apart(there & ((ranks == best) | ((ranks < bound) & (ranks <= beside))))
             ids = tf.where(hits, tf.gather(self.merged, tf.where(hits, ranks, 0)), ids)
             kept = ~chars.shifted(hits, 1)
             ids, word = tf.boolean_mask(ids, kept), tf.boolean_mask(word, kept)
@@ -105,6 +114,16 @@ class BytePairs(tf.Module):
         """The text of tokens, a list of str."""
         byte = {letter: value for value, letter in enumerate(byte_letters())}
         return bytes(byte[letter] for letter in "".join(tokens)).decode(errors="replace")
+
+
+def _next_ranks(pairs):
+    """For each merge, the first one that takes what it makes; 0 for all, where merges are not in the order they are made."""
+    first = {}
+    for rank, pair in reversed(list(enumerate(pairs))):
+        first |= dict.fromkeys(pair, rank)
+    found = [first.get("".join(pair), _NEVER) for pair in pairs]
+    ordered = all(next_rank > rank for rank, next_rank in enumerate(found))
+    return found if ordered else [0] * len(found)
 
 
 def _apart(hits):
