@@ -17,6 +17,7 @@ test: .venv/installed lint
 test-jax: .venv/installed
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py \
 		tests/textkit/test_decoding.py tests/textkit/test_presets.py tests/textkit/test_recurrent.py tests/textkit/test_scan.py \
+		tests/textkit/test_causal_lm.py tests/textkit/test_encoder.py tests/textkit/test_heads.py \
 		tests/textkit/test_seq2seq.py::test_contracts tests/textkit/test_transformer.py
 
 lint: .venv/installed

@@ -9,7 +9,7 @@ from shared_layers.startup import quiet_command
 with quiet_command():
     from shared_layers.attention import Attention
     from shared_layers.drop_path import DropPath
-    from shared_layers.feed_forward import MLP, SwiGLU
+    from shared_layers.feed_forward import MLP, SwiGLU, gelu_approximate
     from shared_layers.layer_normalization import LayerNormalization
     from shared_layers.layer_scale import LayerScale
     from shared_layers.linear import Linear
@@ -57,6 +57,7 @@ __all__ = [
     "combine_masks",
     "concat",
     "dot",
+    "gelu_approximate",
     "general",
     "hard_sample",
     "hard_topk",

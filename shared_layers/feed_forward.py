@@ -8,6 +8,19 @@ from shared_layers.runtime import check_sizes
 
 
 @keras.saving.register_keras_serializable(package="shared_layers")
+def gelu_approximate(x):
+    """GELU by a hyperbolic tangent, as GPT-2 and ALBERT have it (Hendrycks and Gimpel 2016, section 2).
+
+    Args:
+        x: float tensor.
+
+    Returns:
+        float tensor of that shape.
+    """
+    return ops.gelu(x, approximate=True)
+
+
+@keras.saving.register_keras_serializable(package="shared_layers")
 class MLP(keras.layers.Layer):
     """Two linear maps with an activation between them, the same at every position.
 

@@ -7,6 +7,8 @@ from keras import ops
 
 from shared_layers.linear import Linear
 from shared_layers.masking import causal_mask, combine_masks, sliding_window_mask
+from shared_layers.positional import RotaryEmbedding
+from shared_layers.query_chunks import MOST_AT_ONCE, attend_in_chunks
 from shared_layers.runtime import check_sizes
 from shared_layers.scores import soft
 
@@ -20,6 +22,8 @@ class MultiHeadAttention(keras.layers.Layer):
 
     - scores come on every path, also under a causal mask, with a cache and with dropout, as float32 probabilities before
       dropout; `num_score_rows` gives those of the first rows alone, at O(rows * k) while the output keeps the fast path;
+    - under TensorFlow the scores of more than 1024 queries, if not asked for, are never all in memory: as little as a tenth
+      of it, in the same time, but for training on lengths that the graph does not know;
     - a query that may attend to nothing gets zeros from its values on every path (Keras: zeros when scores are returned,
       the mean of all values when they are not);
     - `query_mask` given by hand is honoured.
@@ -37,6 +41,8 @@ class MultiHeadAttention(keras.layers.Layer):
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
             of every projection.
         use_gate: bool, multiplies each head's output by a sigmoid gate of the query.
+        rotary_max_wavelength: number, turns queries and keys by their positions, before the keys go into a cache, as
+            `RotaryEmbedding` with that `max_wavelength`; `None` leaves them as they are.
         seed: int or `None`, of the dropout.
 
     Call arguments:
@@ -49,7 +55,8 @@ class MultiHeadAttention(keras.layers.Layer):
         training: bool.
         use_causal_mask: bool, query i sees keys 0 .. i (with a cache: 0 .. i + `cache_update_index`).
         cache: float tensor (b, 2, k, h, e) of projected keys and values, or `None`.
-        cache_update_index: scalar int, where the new keys and values are written; `None` reads the cache as it is.
+        cache_update_index: scalar int, where the new keys and values are written, also the position of the first query;
+            `None` reads the cache as it is.
         num_score_rows: int, with `return_attention_scores`: only the scores of that many leading queries.
 
     Returns:
@@ -92,6 +99,7 @@ class MultiHeadAttention(keras.layers.Layer):
         bias_constraint=None,
         use_gate=False,
         seed=None,
+        rotary_max_wavelength=None,
         **kwargs,
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -119,6 +127,7 @@ class MultiHeadAttention(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
         self.use_gate = use_gate
         self.seed = seed
+        self.rotary_max_wavelength = rotary_max_wavelength
         self.supports_masking = True
 
     def build(self, query_shape, value_shape, key_shape=None):
@@ -151,6 +160,9 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.use_gate:
             self.gate_dense = projection("gate", (h, self.value_dim), query_shape, activation="sigmoid")
         self.value_dense = projection("value", (h, self.value_dim), value_shape)
+        if self.rotary_max_wavelength is not None:
+            self.rotary = RotaryEmbedding(self.rotary_max_wavelength, dtype=self.dtype_policy, name="rotary")
+            self.rotary.build((*query_shape[:-1], h, e))
         self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
         self.output_dense = projection(
             "attention_output",
@@ -180,9 +192,10 @@ class MultiHeadAttention(keras.layers.Layer):
                 "`cache_update_index` needs a `cache` to write to. "
                 f"Received: cache=None, cache_update_index={cache_update_index}"
             )
-        queries = self.query_dense(query)  # (b, q, h, e)
+        start_index = 0 if cache_update_index is None else cache_update_index
+        queries = self._turn(self.query_dense(query), start_index)  # (b, q, h, e)
         if cache is None or cache_update_index is not None:
-            keys = self.key_dense(value if key is None else key)  # (b, k, h, e)
+            keys = self._turn(self.key_dense(value if key is None else key), start_index)  # (b, k, h, e)
             values = self.value_dense(value)
         if cache is not None:
             if cache_update_index is not None:
@@ -198,7 +211,7 @@ class MultiHeadAttention(keras.layers.Layer):
             key_mask if key is not None else None,
             attention_mask,
             use_causal_mask,
-            0 if cache_update_index is None else cache_update_index,
+            start_index,
         )
         context, scores = self._attend(queries, keys, values, cache, mask, return_attention_scores, num_score_rows, training)
         if self.use_gate:
@@ -212,26 +225,34 @@ class MultiHeadAttention(keras.layers.Layer):
             results += (cache,)
         return results if len(results) > 1 else output
 
+    def _turn(self, projected, start_index):
+        """Queries or keys (b, n, h, e) by their positions, where they are turned at all."""
+        return projected if self.rotary_max_wavelength is None else self.rotary(projected, start_index=start_index)
+
     def _mask(self, q, k, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, start_index):
-        """All masks as one that broadcasts to (b, h, q, k), or `None`."""
-        masks = [
-            None if query_mask is None else query_mask[:, :, None],
-            None if value_mask is None else value_mask[:, None, :],
-            None if key_mask is None else key_mask[:, None, :],
-            causal_mask(q, k, start_index) if use_causal_mask else None,
-            None if self.sliding_window is None else sliding_window_mask(q, k, self.sliding_window, start_index),
-        ]
-        mask = combine_masks(*masks)
-        if mask is not None:
-            mask = ops.expand_dims(mask, 1)  # (b, 1, q, k)
+        """All masks as one function (first=0, count=q): that of so many queries, (b, h, count, k) or less, or `None`."""
         if attention_mask is not None and len(attention_mask.shape) == 3:
             attention_mask = ops.expand_dims(attention_mask, 1)
-        return combine_masks(mask, attention_mask)
+
+        def mask(first=0, count=None):
+            rows, start = q if count is None else count, start_index + first
+            return combine_masks(
+                None if query_mask is None else rows_of(query_mask[:, None, :, None], first, count),
+                None if value_mask is None else value_mask[:, None, None, :],
+                None if key_mask is None else key_mask[:, None, None, :],
+                causal_mask(rows, k, start)[:, None] if use_causal_mask else None,
+                sliding_window_mask(rows, k, self.sliding_window, start)[:, None]
+                if self.sliding_window is not None
+                else None,
+                None if attention_mask is None else rows_of(attention_mask, first, count),
+            )
+
+        return mask
 
     def _attend(self, queries, keys, values, cache, mask, return_scores, num_score_rows, training):
         """(b, q, h, e), (b, k, h, e), (b, k, h, v) -> context (b, q, h, v) and scores or `None`.
 
-        `cache` is where the keys and values come from, or `None`.
+        `cache` is where the keys and values come from, or `None`; `mask` is what `_mask` gives.
         """
         scale = 1.0 / math.sqrt(self.key_dim)
         rows_only = return_scores and num_score_rows is not None
@@ -240,17 +261,18 @@ class MultiHeadAttention(keras.layers.Layer):
         # compiles in float16 on GPUs alone
         fuses = keras.backend.backend() != "tensorflow" and keras.backend.standardize_dtype(queries.dtype) != "float16"
         if fuses and self.value_dim == self.key_dim and not drops and (rows_only or not return_scores):
+            whole = mask()
             context = ops.dot_product_attention(
-                queries, keys, values, mask=mask, scale=scale, flash_attention=self.flash_attention
+                queries, keys, values, mask=whole, scale=scale, flash_attention=self.flash_attention
             )
-            if mask is not None:
-                attends = ops.any(mask, axis=-1)  # (b, h, q)
+            if whole is not None:
+                attends = ops.any(whole, axis=-1)  # (b, h, q)
                 context = context * ops.cast(ops.transpose(attends, (0, 2, 1)), context.dtype)[..., None]
             if not rows_only:
                 return context, None
             queries = ops.transpose(queries[:, :num_score_rows], (0, 2, 1, 3))
             keys = ops.transpose(keys, (0, 2, 3, 1))
-            return context, attention_probabilities(queries, keys, leading_rows(mask, num_score_rows), scale)
+            return context, attention_probabilities(queries, keys, mask(0, ops.shape(queries)[2]), scale)
 
         queries = ops.transpose(queries, (0, 2, 1, 3))  # (b, h, q, e)
         if cache is None:
@@ -260,10 +282,23 @@ class MultiHeadAttention(keras.layers.Layer):
             # Both at once, without the slices; TensorFlow's graphs fold the second transposition into the product.
             keys, values = ops.unstack(ops.transpose(cache, (1, 0, 3, 2, 4)))
             keys = ops.transpose(keys, (0, 1, 3, 2))
-        scores = attention_probabilities(queries, keys, mask, scale)  # (b, h, q, k)
-        weights = self.dropout_layer(ops.cast(scores, values.dtype), training=training)
-        context = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))  # (b, q, h, v)
-        return context, scores[:, :, :num_score_rows] if rows_only else scores
+
+        length = queries.shape[2]
+        # a graph that does not know the length goes in chunks, of which a short sequence is one; training keeps what it
+        # needs for the gradient, which is faster
+        is_long = not training if length is None else length > MOST_AT_ONCE
+        if keras.backend.backend() == "tensorflow" and is_long and (rows_only or not return_scores):
+            scaled = queries * ops.cast(scale, queries.dtype)
+            dropout = (self.dropout, self.dropout_layer.seed_generator.next()) if drops else ()
+            context = attend_in_chunks(scaled, keys, values, mask, *dropout)
+            first = queries[:, :, :num_score_rows]
+            scores = attention_probabilities(first, keys, mask(0, ops.shape(first)[2]), scale) if rows_only else None
+        else:
+            scores = attention_probabilities(queries, keys, mask(), scale)  # (b, h, q, k)
+            weights = self.dropout_layer(ops.cast(scores, values.dtype), training=training)
+            context = ops.matmul(weights, values)
+            scores = scores[:, :, :num_score_rows] if rows_only else scores
+        return ops.transpose(context, (0, 2, 1, 3)), scores  # (b, q, h, v)
 
     def get_config(self):
         return {
@@ -286,6 +321,7 @@ class MultiHeadAttention(keras.layers.Layer):
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
             "use_gate": self.use_gate,
             "seed": self.seed,
+            "rotary_max_wavelength": self.rotary_max_wavelength,
         }
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
@@ -307,8 +343,12 @@ def attention_probabilities(queries, keys, mask, scale):
     return soft(ops.matmul(queries * ops.cast(scale, queries.dtype), keys), mask)
 
 
-def leading_rows(mask, rows):
-    """The mask of the first queries; a mask that is the same for every query stays as it is."""
-    if mask is None or mask.shape[-2] == 1:
+def rows_of(mask, first, count):
+    """The rows of a mask (b, h, q, k) from `first` on, `count` of them or all there are; beyond the end, the last one again.
+
+    A mask that says the same of every query stays as it is.
+    """
+    if count is None or mask.shape[-2] == 1:
         return mask
-    return mask[..., :rows, :]
+    rows = ops.minimum(first + ops.arange(count), ops.shape(mask)[-2] - 1)
+    return ops.take(mask, rows, axis=-2)

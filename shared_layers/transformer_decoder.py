@@ -25,6 +25,7 @@ class TransformerDecoder(keras.layers.Layer):
         layer_norm_epsilon: float.
         kernel_initializer, bias_initializer: of every linear map.
         normalize_first: bool, pre-norm.
+        rotary_max_wavelength: number or `None`, of the self-attention, as in `MultiHeadAttention`.
 
     Call arguments:
         decoder_sequence: float tensor (b, q, d).
@@ -72,6 +73,7 @@ class TransformerDecoder(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         bias_initializer="zeros",
         normalize_first=False,
+        rotary_max_wavelength=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -84,6 +86,7 @@ class TransformerDecoder(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.normalize_first = normalize_first
+        self.rotary_max_wavelength = rotary_max_wavelength
         self.supports_masking = True
 
     def build(self, decoder_sequence_shape, encoder_sequence_shape=None):
@@ -96,9 +99,9 @@ class TransformerDecoder(keras.layers.Layer):
             "dtype": self.dtype_policy,
         }
 
-        def attention(name, value_shape):
+        def attention(name, value_shape, **options):
             layer = MultiHeadAttention(
-                self.num_heads, width // self.num_heads, dropout=self.dropout, name=name, **initializers
+                self.num_heads, width // self.num_heads, dropout=self.dropout, name=name, **options, **initializers
             )
             layer.build(decoder_sequence_shape, value_shape)
             return layer
@@ -108,7 +111,9 @@ class TransformerDecoder(keras.layers.Layer):
             layer.build(decoder_sequence_shape)
             return layer
 
-        self.self_attention = attention("self_attention", decoder_sequence_shape)
+        self.self_attention = attention(
+            "self_attention", decoder_sequence_shape, rotary_max_wavelength=self.rotary_max_wavelength
+        )
         self.self_attention_norm = norm("self_attention_norm")
         self.has_cross_attention = encoder_sequence_shape is not None
         if self.has_cross_attention:
@@ -199,6 +204,7 @@ class TransformerDecoder(keras.layers.Layer):
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "normalize_first": self.normalize_first,
+            "rotary_max_wavelength": self.rotary_max_wavelength,
         }
 
     def compute_output_shape(self, decoder_sequence_shape, encoder_sequence_shape=None):

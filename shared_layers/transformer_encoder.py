@@ -32,6 +32,7 @@ class TransformerEncoder(keras.layers.Layer):
         feed_forward: "mlp" or "swiglu".
         layer_scale_init: float or `None` (no LayerScale).
         drop_path: float in [0, 1), stochastic depth of each branch.
+        rotary_max_wavelength: number or `None`, as in `MultiHeadAttention`.
 
     Call arguments:
         inputs: float tensor (b, n, d).
@@ -64,6 +65,7 @@ class TransformerEncoder(keras.layers.Layer):
         feed_forward="mlp",
         layer_scale_init=None,
         drop_path=0.0,
+        rotary_max_wavelength=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -84,6 +86,7 @@ class TransformerEncoder(keras.layers.Layer):
         self.feed_forward = feed_forward
         self.layer_scale_init = layer_scale_init
         self.drop_path = drop_path
+        self.rotary_max_wavelength = rotary_max_wavelength
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -99,6 +102,7 @@ class TransformerEncoder(keras.layers.Layer):
             self.num_heads,
             width // self.num_heads,
             dropout=self.dropout if self.attention_dropout is None else self.attention_dropout,
+            rotary_max_wavelength=self.rotary_max_wavelength,
             name="attention",
             **initializers,
         )
@@ -175,6 +179,7 @@ class TransformerEncoder(keras.layers.Layer):
             "feed_forward": self.feed_forward,
             "layer_scale_init": self.layer_scale_init,
             "drop_path": self.drop_path,
+            "rotary_max_wavelength": self.rotary_max_wavelength,
         }
 
     def compute_output_shape(self, input_shape):

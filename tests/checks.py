@@ -46,18 +46,20 @@ def check_layer(layer_class, init_kwargs, inputs, tokens=(), padding_mask=None, 
             check_fully_masked_row(layer_class(**init_kwargs, dtype=dtype), call_kwargs, tokens, attention_mask)
 
 
-def check_model(model_class, init_kwargs, inputs):
+def check_model(model_class, init_kwargs, inputs, model=None):
     """Holds a model against every contract that applies to it.
 
     Args:
-        model_class: a registered `keras.Model` whose call without options returns one tensor.
+        model_class: a registered `keras.Model` whose call without options returns one tensor or a dict of them.
         init_kwargs: dict, how to make one.
-        inputs: array (b, ...), the model's only input.
+        inputs: array (b, ...) or dict of arrays, the model's only input.
+        model: one with weights that show more than fresh ones; `None` makes one.
     """
-    model = model_class(**init_kwargs)
+    model = model_class(**init_kwargs) if model is None else model
     expected = numpy(model(inputs))
-    check_config(model, named(model, inputs), expected)
-    check_compiled(model, named(model, inputs), expected)
+    call_kwargs = {first_argument(model): inputs}
+    check_config(model, call_kwargs, expected)
+    check_compiled(model, call_kwargs, expected)
     check_fresh_process(model, inputs, expected, model_class.__module__)
     check_training(lambda dtype: model_class(**init_kwargs, dtype=dtype), inputs)
 
@@ -108,7 +110,8 @@ def check_fresh_process(model, inputs, expected, module):
         process.stdin.flush()
         answer = process.stdout.readline().strip()
         assert answer == "done", answer or "The process that loads models has ended"
-        assert_close(np.load(folder / "outputs.npy"), expected)
+        with np.load(folder / "outputs.npz") as outputs:
+            assert_close(list(outputs.values()), tree.flatten(expected))
 
 
 @functools.cache
@@ -138,7 +141,7 @@ for line in sys.stdin:
         model = keras.saving.load_model(task["folder"] + "/model.keras")
         inputs = dict(np.load(task["folder"] + "/inputs.npz"))
         outputs = model(inputs if task["is_dict"] else inputs["only"])
-        np.save(task["folder"] + "/outputs.npy", keras.ops.convert_to_numpy(outputs))
+        np.savez(task["folder"] + "/outputs.npz", *map(keras.ops.convert_to_numpy, keras.tree.flatten(outputs)))
         answer = "done"
     except Exception as error:
         answer = repr(error)
@@ -151,14 +154,15 @@ def check_training(make, inputs):
     for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
         model = make(dtype)
         outputs = numpy(model(inputs))
-        assert np.isfinite(outputs).all(), dtype
+        assert all(np.isfinite(output).all() for output in tree.flatten(outputs)), dtype
         if not model.trainable_weights:
             continue
         before = model.get_weights()
-        model.compile(keras.optimizers.SGD(0.1), "mse")
-        batch_size = len(outputs)  # one step
+        model.compile(keras.optimizers.SGD(0.1), tree.map_structure(lambda _: "mse", outputs))
+        batch_size = len(tree.flatten(outputs)[0])  # one step
         # float16's loss scale begins high: the first steps may overflow and be skipped
-        history = model.fit(inputs, outputs + 1.0, epochs=5, batch_size=batch_size, verbose=0).history
+        targets = tree.map_structure(lambda output: output + 1.0, outputs)
+        history = model.fit(inputs, targets, epochs=5, batch_size=batch_size, verbose=0).history
         assert np.isfinite(history["loss"]).all(), dtype
         after = model.get_weights()
         assert all(np.isfinite(weight.astype("float32")).all() for weight in after), dtype
@@ -209,14 +213,19 @@ def check_fully_masked_row(layer, call_kwargs, tokens, attention_mask):
 
 def named(layer, inputs):
     """Call arguments as a dict, also when only the first was given."""
-    return inputs if isinstance(inputs, dict) else {next(iter(inspect.signature(layer.call).parameters)): inputs}
+    return inputs if isinstance(inputs, dict) else {first_argument(layer): inputs}
+
+
+def first_argument(layer):
+    return next(iter(inspect.signature(layer.call).parameters))
 
 
 def arrays_of(call_kwargs):
-    """Those call arguments that are arrays; of a list "x" its items, as "x_0", "x_1", ..."""
+    """Those call arguments that are arrays; of a list or dict "x" its items, as "x_0", "x_1", ... or "x_key", ..."""
     flat = {}
     for name, value in call_kwargs.items():
-        flat.update({f"{name}_{i}": item for i, item in enumerate(value)} if isinstance(value, list) else {name: value})
+        items = dict(enumerate(value)) if isinstance(value, list) else value
+        flat.update({f"{name}_{i}": item for i, item in items.items()} if isinstance(items, dict) else {name: value})
     return {name: value for name, value in flat.items() if isinstance(value, np.ndarray)}
 
 
@@ -226,6 +235,8 @@ def with_arrays(call_kwargs, arrays):
     def place(name, value):
         if isinstance(value, list):
             return [place(f"{name}_{i}", item) for i, item in enumerate(value)]
+        if isinstance(value, dict):
+            return {i: place(f"{name}_{i}", item) for i, item in value.items()}
         return arrays.get(name, value)
 
     return {name: place(name, value) for name, value in call_kwargs.items()}

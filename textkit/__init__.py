@@ -6,17 +6,47 @@ The names load on first use, so that `import textkit` stays light: neither tenso
 import importlib
 
 import shared_layers  # noqa: F401 -- first: it keeps TensorFlow's log out of the commands' terminals
+from textkit.causal_lm import CausalLM
+from textkit.encoder import TextEncoder
+from textkit.heads import MaskedLanguageModel, SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier
 from textkit.recurrent import RecurrentSeq2Seq
 from textkit.transformer import TransformerSeq2Seq
 
 _HOME = {
+    "Tokenizer": "textkit.tokenizer",
     "Translator": "textkit.translator",
     "Vocabulary": "textkit.vocabulary",
     "evaluate": "textkit.evaluation",
+    "evaluate_labels": "textkit.label_evaluation",
+    "explain": "textkit.explanation",
     "export": "textkit.saved_model",
+    "find_answers": "textkit.tasks.spans",
+    "fine_tune": "textkit.fine_tuning",
+    "pretrain": "textkit.pretraining",
     "train": "textkit.training",
 }
-__all__ = ["RecurrentSeq2Seq", "TransformerSeq2Seq", "Translator", "Vocabulary", "evaluate", "export", "train"]
+__all__ = [
+    "CausalLM",
+    "MaskedLanguageModel",
+    "RecurrentSeq2Seq",
+    "SentenceEncoder",
+    "SpanClassifier",
+    "TextClassifier",
+    "TextEncoder",
+    "TokenClassifier",
+    "Tokenizer",
+    "TransformerSeq2Seq",
+    "Translator",
+    "Vocabulary",
+    "evaluate",
+    "evaluate_labels",
+    "explain",
+    "export",
+    "find_answers",
+    "fine_tune",
+    "pretrain",
+    "train",
+]
 
 
 def __getattr__(name):

@@ -61,9 +61,9 @@ def grid(panels):
         places.append((left, top))
         left, bottom = left + panel.width, max(bottom, top + panel.height)
     page = max(left + panel.width for panel, (left, _) in zip(panels, places, strict=True)), bottom
-    fonts = _fonts("".join(text for panel in panels for text in (*panel.source, *panel.target, panel.title)))
+    fonts = font_families("".join(text for panel in panels for text in (*panel.source, *panel.target, panel.title)))
     with matplotlib.rc_context({"font.family": fonts, "font.size": 9}):
-        figure = Figure(page, dpi=min(_DPI, _MOST_PIXELS / max(page)))
+        figure = Figure(page, dpi=resolution(page))
         for panel, place in zip(panels, places, strict=True):
             panel.draw(figure, *place)
     return figure
@@ -88,7 +88,7 @@ def page(translations, title="Attention"):
             "text": each.text,
             "source_tokens": _visible(each.source_tokens),
             "rows": list(zip(_visible(each.tokens), each.alignment.tolist(), strict=True)),
-            "direction": _direction(each.source),
+            "direction": direction(each.source),
             "long": _longest(each.source_tokens) > _SHORT,
         }
         for each in translations
@@ -135,6 +135,48 @@ def save(path, content):
             content.savefig(temporary, format="png")
 
 
+def resolution(size):
+    """Dots per inch at which a figure of a size (width, height) in inches has no more pixels than can be drawn."""
+    return min(_DPI, _MOST_PIXELS / max(size))
+
+
+def display_width(text):
+    """How wide a text is in a terminal: Chinese characters take two columns."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def direction(text):
+    """Where a text's first letter says that it runs: to the left in Arabic and Hebrew."""
+    kinds = (unicodedata.bidirectional(character) for character in text)
+    return next(({"L": "ltr", "R": "rtl", "AL": "rtl"}[kind] for kind in kinds if kind in ("L", "R", "AL")), "ltr")
+
+
+def font_families(text):
+    """Families that together have the characters of a text, the usual one first."""
+    from matplotlib import font_manager
+
+    usual = font_manager.FontProperties().get_family()
+    families = list(usual)
+    missing = {character for character in text if not character.isspace()}
+    missing -= _characters(font_manager.findfont(font_manager.FontProperties()))
+    if missing:  # rarely, since every font there is has to be opened
+        known = {entry.fname for entry in font_manager.fontManager.ttflist}
+        for path in set(font_manager.findSystemFonts()) - known:  # installed since matplotlib last looked
+            with contextlib.suppress(OSError, RuntimeError):  # of a kind that it cannot read
+                font_manager.fontManager.addfont(path)
+        for entry in font_manager.fontManager.ttflist:
+            had = missing & _characters(entry.fname)
+            if had and not entry.name.startswith(_PLACEHOLDERS):
+                families.append(entry.name)
+                missing -= had
+            if not missing:
+                break
+    if missing:
+        named = "".join(sorted(missing)[:10])
+        warnings.warn(f"No font here has {named!r}; install one that does, such as Noto Sans CJK", stacklevel=3)
+    return families
+
+
 class _Panel:
     """A matrix with its labels: `width` and `height` in inches, and how to draw it at a place."""
 
@@ -149,7 +191,7 @@ class _Panel:
         self.left, self.top = (_MARGIN + _CHARACTER * _longest(labels) for labels in (target, source))
         self.cells = _CELL * len(source), _CELL * len(target)
         self.title = _cut(title or "", int(max(self.cells[0], _TITLE) / _CHARACTER))
-        self.width = self.left + max(self.cells[0], _CHARACTER * _columns(self.title)) + _MARGIN
+        self.width = self.left + max(self.cells[0], _CHARACTER * display_width(self.title)) + _MARGIN
         self.height = self.top + self.cells[1] + (2 * _MARGIN if title else _MARGIN)
 
     def draw(self, figure, left, top):
@@ -177,53 +219,16 @@ def _visible(labels):
 
 
 def _cut(text, columns):
-    if _columns(text) <= columns:
+    if display_width(text) <= columns:
         return text
     kept = text[: columns - 1]
-    while _columns(kept) >= columns:
+    while display_width(kept) >= columns:
         kept = kept[:-1]
     return kept + "…"
 
 
 def _longest(labels):
-    return max(map(_columns, labels))
-
-
-def _columns(text):
-    """How wide a text is in a terminal: Chinese characters take two columns."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def _direction(text):
-    """Where a text's first letter says that it runs: to the left in Arabic and Hebrew."""
-    kinds = (unicodedata.bidirectional(character) for character in text)
-    return next(({"L": "ltr", "R": "rtl", "AL": "rtl"}[kind] for kind in kinds if kind in ("L", "R", "AL")), "ltr")
-
-
-def _fonts(text):
-    """Families that together have the characters of a text, the usual one first."""
-    from matplotlib import font_manager
-
-    usual = font_manager.FontProperties().get_family()
-    families = list(usual)
-    missing = {character for character in text if not character.isspace()}
-    missing -= _characters(font_manager.findfont(font_manager.FontProperties()))
-    if missing:  # rarely, since every font there is has to be opened
-        known = {entry.fname for entry in font_manager.fontManager.ttflist}
-        for path in set(font_manager.findSystemFonts()) - known:  # installed since matplotlib last looked
-            with contextlib.suppress(OSError, RuntimeError):  # of a kind that it cannot read
-                font_manager.fontManager.addfont(path)
-        for entry in font_manager.fontManager.ttflist:
-            had = missing & _characters(entry.fname)
-            if had and not entry.name.startswith(_PLACEHOLDERS):
-                families.append(entry.name)
-                missing -= had
-            if not missing:
-                break
-    if missing:
-        named = "".join(sorted(missing)[:10])
-        warnings.warn(f"No font here has {named!r}; install one that does, such as Noto Sans CJK", stacklevel=3)
-    return families
+    return max(map(display_width, labels))
 
 
 def _characters(path):

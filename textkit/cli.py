@@ -1,23 +1,51 @@
 """The command `textkit`."""
 
-import contextlib
-import dataclasses
-import inspect
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from shared_layers.runtime import mixed_policy, progress_bar, run_command, unknown_name, writable
+from shared_layers.runtime import progress_bar, run_command, writable
+from textkit.commands import labels, pairs, pretraining
+from textkit.commands.options import Seed, Strategy, group, saved_model
+from textkit.commands.pairs import BeamWidth, Folder, LengthPenalty, MaxLength, Method, Reading, TooLong
 
 app = typer.Typer(
-    help="Sequence-to-sequence models that show what they attend to.",
+    help="Encoders and sequence-to-sequence models that show what they attend to.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+train_group = group(
+    "pairs",
+    """Train a model: on pairs of texts, or one that has read much already on texts, words or questions with labels.
+
+    Examples:
+
+    textkit train dates --out runs/dates
+
+    textkit train classify reviews.tsv --model FOLDER --out runs/reviews
+
+    Options and more examples of each are in its own help, such as textkit train pairs --help.""",
+)
+evaluate_group = group(
+    "pairs",
+    """Measure a model on data that it has not seen.
+
+    Examples:
+
+    textkit evaluate dates --model runs/dates
+
+    textkit evaluate classify reviews.tsv --model runs/reviews
+
+    Options and more examples of each are in its own help, such as textkit evaluate pairs --help.""",
+)
+app.add_typer(train_group, name="train")
+app.add_typer(evaluate_group, name="evaluate")
+train_group.command("pairs", short_help="Learn answers to texts, from pairs.")(pairs.train)
+evaluate_group.command("pairs", short_help="Measure answers to texts.")(pairs.evaluate)
+labels.add(train_group, evaluate_group)
+app.command("pretrain")(pretraining.pretrain)
 
 
 def _ending(suffix):
@@ -31,19 +59,6 @@ def _ending(suffix):
     return check
 
 
-Data = Annotated[
-    str,
-    typer.Argument(help="g2p, dates, tfds:NAME, a .tsv of lines 'source TAB target', or a folder of such.", metavar="DATA"),
-]
-Folder = Annotated[Path, typer.Option("--model", help="Folder of a run or of a translator.")]
-Limit = Annotated[int | None, typer.Option(help="At most so many pairs of each split.", min=1)]
-OnCorrupt = Annotated[str, typer.Option(help="Lines of a file that are no pairs: skip or refuse.")]
-Reverse = Annotated[bool, typer.Option("--reverse", help="From the target to the source, of tfds.")]
-Method = Annotated[str, typer.Option(help="beam, greedy or sample.")]
-BeamWidth = Annotated[int, typer.Option(help="Answers that the beam follows.", min=1)]
-LengthPenalty = Annotated[float, typer.Option(help="Of a beam: 0 ranks by probability alone, which favours short answers.")]
-MaxLength = Annotated[int | None, typer.Option(help="Most tokens of an answer; as learned by default.", min=1)]
-Reading = Annotated[str, typer.Option(help="Whose attention is a token's: same_step chose it, shifted reads it.")]
 Picture = Annotated[
     Path | None,
     typer.Option("--attention", help="PNG of what each token attended to.", dir_okay=False, callback=_ending(".png")),
@@ -52,9 +67,6 @@ Page = Annotated[
     Path | None,
     typer.Option("--html", help="The same as a page to explore.", dir_okay=False, callback=_ending(".html")),
 ]
-TooLong = Annotated[str, typer.Option(help="Texts beyond the model's positions: truncate or refuse.")]
-Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")]
-Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
 
 
 @app.command()
@@ -78,145 +90,26 @@ def demo(
 
 
 @app.command()
-def train(
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of the run.", file_okay=False, callback=writable)],
-    model: Annotated[str, typer.Option(help="Sizes by name; see textkit presets.")] = "gru_additive",
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="Another size of it, such as attention=dot or hidden_dim=128.")
-    ] = None,
-    symbols: Annotated[
-        str | None, typer.Option(help="characters, words or subwords, of both sides, instead of the data's own.")
-    ] = None,
-    vocabulary_size: Annotated[int | None, typer.Option(help="Most symbols of each side, 8000 of subwords.", min=5)] = None,
-    limit: Limit = None,
-    on_corrupt: OnCorrupt = "skip",
-    reverse: Reverse = False,
-    epochs: Annotated[int, typer.Option(min=1)] = 10,
-    batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch, of all replicas together.", min=1)] = 2048,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs of a batch, instead.", min=1)] = None,
-    buckets: Annotated[int, typer.Option(help="Widths that texts are padded to; 1 pads to the longest.", min=0)] = 8,
-    learning_rate: float = 1e-3,
-    schedule: Annotated[str, typer.Option(help="cosine or inverse_sqrt, after the warm-up.")] = "cosine",
-    warmup_steps: Annotated[int, typer.Option(help="How long the rate rises.", min=1)] = 400,
-    weight_decay: Annotated[float, typer.Option(help="Of kernels alone.")] = 0.0,
-    label_smoothing: float = 0.1,
-    clip_norm: float = 1.0,
-    ema_momentum: Annotated[float | None, typer.Option(help="Average the weights, such as 0.999.")] = None,
-    scheduled_sampling: Annotated[
-        float, typer.Option(help="How often a recurrent model reads its own tokens in the last epoch.", min=0.0, max=1.0)
-    ] = 0.0,
-    max_source_length: Annotated[int | None, typer.Option(help="In tokens.", min=1)] = None,
-    max_target_length: Annotated[int | None, typer.Option(help="In tokens, with the end.", min=2)] = None,
-    too_long: Annotated[str, typer.Option(help="Longer pairs: drop, truncate or refuse.")] = "drop",
-    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.", callback=mixed_policy)] = None,
-    xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
-    strategy: Strategy = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
-    seed: Seed = 0,
+def train_tokenizer(
+    files: Annotated[list[Path], typer.Argument(help="UTF-8 texts, each line one.", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)],
+    kind: Annotated[str, typer.Option(help="wordpiece (as BERT), bytes (as RoBERTa) or sentencepiece (as ALBERT).")] = (
+        "wordpiece"
+    ),
+    size: Annotated[int, typer.Option(help="Most tokens.", min=1)] = 8000,
+    keep_case: Annotated[bool, typer.Option("--keep-case", help="Case and accents stay; in bytes they always do.")] = False,
 ):
-    """Train a model on pairs of texts.
+    """Learn a tokenizer from texts.
 
-    Examples:
-
-    textkit train dates --out runs/dates
-
-    textkit train g2p --model transformer --epochs 20 --out runs/g2p
-
-    textkit train pairs.tsv --model gru_additive --set attention=dot --vocabulary-size 4000 --out runs/mine
+    Example: textkit train-tokenizer english.txt chinese.txt --kind wordpiece --size 8000 --out tokenizer
     """
-    import keras
+    from textkit.tokenizer import Tokenizer
+    from textkit.tokenizers.learning import read_lines
 
-    from shared_layers.runtime import get_strategy
-    from textkit.training import train as fit
-
-    model_class, config = _sizes(model, change or [])
-    if mixed_precision:
-        config["dtype"] = mixed_precision
-    if scheduled_sampling:
-        config["scheduled_sampling"] = True
-        _check_sizes(model_class, config)
-    replicas = get_strategy(strategy)
-    pairs = _load(data, limit, on_corrupt, reverse)
-    if symbols:
-        pairs = dataclasses.replace(pairs, source_kind=symbols, target_kind=symbols)
-    vocabularies = pairs.vocabularies(vocabulary_size, vocabulary_size, config.get("share_embeddings", False))
-    source, target = vocabularies
-    keras.utils.set_random_seed(seed)  # of the new weights
-    with replicas.scope():
-        made = model_class(**{**config, "source_vocabulary_size": source.size, "target_vocabulary_size": target.size})
-    summary = fit(
-        made,
-        pairs,
-        vocabularies,
-        out,
-        epochs=epochs,
-        batch_tokens=batch_tokens,
-        batch_size=batch_size,
-        buckets=buckets,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        warmup_steps=warmup_steps,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-        clip_norm=clip_norm,
-        ema_momentum=ema_momentum,
-        scheduled_sampling=scheduled_sampling,
-        max_source_length=max_source_length,
-        max_target_length=max_target_length,
-        too_long=too_long,
-        jit_compile=xla,
-        resume=resume,
-        seed=seed,
-    )
-    del summary["history"]
-    typer.echo(json.dumps(summary, indent=2))
-
-
-@app.command()
-def evaluate(
-    data: Data,
-    model: Folder,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    limit: Limit = None,
-    on_corrupt: OnCorrupt = "skip",
-    reverse: Reverse = False,
-    method: Method = "beam",
-    beam_width: BeamWidth = 4,
-    length_penalty: LengthPenalty = 0.6,
-    max_length: MaxLength = None,
-    reading: Reading = "same_step",
-    too_long: TooLong = "truncate",
-    metric: Annotated[
-        str | None, typer.Option(help="per, exact_match, bleu or rouge, each with its kin, instead of the data's own.")
-    ] = None,
-    tokenize: Annotated[str, typer.Option(help="How BLEU splits words: 13a, zh, intl, char or none.")] = "13a",
-    out: Annotated[Path | None, typer.Option(help="JSON file to write.", dir_okay=False, callback=writable)] = None,
-    seed: Seed = 0,
-):
-    """Translate a split and measure the answers: PER and WER, exact match and AER, BLEU and chrF, or ROUGE.
-
-    Examples:
-
-    textkit evaluate dates --model runs/dates
-
-    textkit evaluate summaries.tsv --metric rouge --model runs/summaries
-    """
-    from shared_layers.runtime import write_aside
-    from textkit.evaluation import evaluate as measure
-    from textkit.translator import Translator
-
-    translator = Translator.load(model)
-    pairs = _load(data, limit, on_corrupt, reverse)
-    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
-    options |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
-    with progress_bar("translating") as progress:
-        metrics = measure(translator, pairs, split, metric=metric, tokenize=tokenize, progress=progress, **options)
-    written = json.dumps(metrics, indent=2)
-    if out:
-        with write_aside(out) as temporary:
-            temporary.write_text(written + "\n")
-    typer.echo(written)
+    with progress_bar("learning"):
+        tokenizer = Tokenizer.learn(read_lines(files), kind, size, not keep_case)
+        tokenizer.save(out)
+    typer.echo(f"{tokenizer.size} tokens in {out}")
 
 
 @app.command()
@@ -256,52 +149,91 @@ def translate(
 
 @app.command()
 def explain(
-    texts: Annotated[list[str], typer.Argument(help="What to translate.")],
-    model: Folder,
-    most: Annotated[int, typer.Option(help="Source tokens listed of each.", min=1)] = 3,
+    texts: Annotated[list[str], typer.Argument(help="What to translate, or to read.")],
+    model: Annotated[
+        str,
+        typer.Option(help="Folder of a run or of a translator; of an encoder also a .keras file or hf://owner/repository."),
+    ],
+    most: Annotated[int, typer.Option(help="Words listed of each.", min=1)] = 3,
     attention: Picture = None,
     html: Page = None,
-    reading: Reading = "same_step",
+    reading: Annotated[str | None, typer.Option(help="Of a translator: as translate has it.")] = None,
+    pair: Annotated[str | None, typer.Option(help="The second text, such as a context.")] = None,
+    word: Annotated[str | None, typer.Option(help="The word asked about, or its number from 0 on.")] = None,
+    method: Annotated[str | None, typer.Option(help="How relevance is found; see textkit.explain.")] = None,
+    target: Annotated[str | None, typer.Option(help="Class to explain instead of the predicted one.")] = None,
+    layer: Annotated[
+        int | None, typer.Option(help="Whose attention is shown, from 0 on, instead of the mean of all.")
+    ] = None,
+    head: Annotated[int | None, typer.Option(help="The same.")] = None,
 ):
-    """Show, for the answers that translate gives by default, what each of their tokens attended to most.
+    """Show what a text's words attend to, and which of them an answer rests on.
 
-    Example: textkit explain "21 November 2026" --model runs/dates --html alignment.html
+    Of a translator, what each token attended to of the answers that translate gives by default. The options from --pair on
+    are those of encoders.
+
+    Examples:
+
+    textkit explain "21 November 2026" --model runs/dates --html alignment.html
+
+    textkit explain "The animal didn't cross the street because it was too tired" --word it --model FOLDER --html page.html
     """
-    from rich import console
-
-    from textkit import alignment
-
-    found = _translated(texts, model, attention, html, reading=reading)
-    _check_attention(found, model)
-    terminal = console.Console()
-    for each in found:
-        typer.echo(f"{each.source} → {each.text}")
-        terminal.print(alignment.table(each, most))
+    asked = {"pair": pair, "word": word, "method": method, "target": target, "layer": layer, "head": head}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if (Path(model) / "vocabularies.json").is_file():
+        if asked:
+            raise ValueError(f"Expected an encoder for --{next(iter(asked))}. Received: model={model!r}, a translator")
+        _explain_translations(texts, model, most, attention, html, reading or "same_step")
+    else:
+        if reading:
+            raise ValueError(f"Expected a translator for --reading. Received: model={model!r}")
+        _explain_texts(texts, model, most, attention, html, **asked)
 
 
 @app.command()
 def export(
-    model: Folder,
+    model: Annotated[
+        str,
+        typer.Option(help="Folder of a run or of a translator; of an encoder also a .keras file or hf://owner/repository."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)],
-    method: Method = "beam",
-    beam_width: BeamWidth = 4,
-    length_penalty: LengthPenalty = 0.6,
-    max_length: MaxLength = None,
-    reading: Reading = "same_step",
+    method: Annotated[
+        str | None, typer.Option(help="beam, greedy or sample; of an encoder, how relevance is found, see textkit.explain.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Most tokens of an answer; of an encoder, of a text.", min=1)
+    ] = None,
+    beam_width: Annotated[
+        int | None, typer.Option(help="Of a translator, as the next ones: as translate has it.", min=1)
+    ] = None,
+    length_penalty: float | None = None,
+    reading: str | None = None,
 ):
-    """Write a SavedModel that answers texts, with tokens and alignments.
+    """Write a SavedModel that takes texts: it translates and aligns them, or labels them and says what that rests on.
 
-    Of subwords, whoever loads it has to import tensorflow_text before.
+    Of subwords and word pieces, whoever loads it has to import tensorflow_text before.
 
-    Example: textkit export --model runs/dates --out saved_model
+    Examples:
+
+    textkit export --model runs/dates --out saved_model
+
+    textkit export --model runs/reviews --method legrad --out saved_model
     """
     from textkit.saved_model import export as write
+    from textkit.text_model import TextModel
     from textkit.translator import Translator
 
-    translator = Translator.load(model)
-    options = {"length_penalty": length_penalty, "max_length": max_length, "reading": reading}
+    options = {"method": method, "max_length": max_length}
+    own = {"beam_width": beam_width, "length_penalty": length_penalty, "reading": reading}
+    options, own = ({name: value for name, value in each.items() if value is not None} for each in (options, own))
+    if (Path(model) / "vocabularies.json").is_file():
+        loaded = Translator.load(model)
+    elif own:
+        raise ValueError(f"Expected a translator for --{next(iter(own)).replace('_', '-')}. Received: model={model!r}")
+    else:
+        loaded = TextModel.from_preset(saved_model(model))
     with progress_bar("exporting"):
-        write(translator, out, method, beam_width, **options)
+        write(loaded, out, **options, **own)
 
 
 @app.command()
@@ -310,49 +242,14 @@ def presets():
 
     Example: textkit presets
     """
-    for name, model_class in _presets().items():
+    for name, model_class in pairs.presets().items():
         made = ", ".join(f"{key} {value}" for key, value in model_class.presets[name]["config"].items())
-        typer.echo(f"{name.removeprefix(_SMALL):<16} {model_class.__name__:<18} {made}")
+        typer.echo(f"{name.removeprefix(pairs.SMALL):<16} {model_class.__name__:<18} {made}")
 
 
 def main():
     """Runs the command."""
     run_command("textkit", app)
-
-
-_SMALL = "g2p_"  # presets that serve for all small tasks
-
-
-def _presets():
-    from textkit import RecurrentSeq2Seq, TransformerSeq2Seq
-
-    return {name: model_class for model_class in (RecurrentSeq2Seq, TransformerSeq2Seq) for name in model_class.presets}
-
-
-def _sizes(name, changes):
-    """The class and constructor arguments of a preset, with some changed: ["attention=dot"]."""
-    known = _presets()
-    full = name if name in known else _SMALL + name
-    if full not in known:
-        raise unknown_name("model", name, [each.removeprefix(_SMALL) for each in known])
-    model_class = known[full]
-    config = dict(model_class.presets[full]["config"])
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise ValueError(f"Expected NAME=VALUE. Received: set={change!r}")
-        try:
-            config[key] = json.loads(value)
-        except json.JSONDecodeError:  # a word
-            config[key] = None if value == "none" else value
-    _check_sizes(model_class, config)
-    return model_class, config
-
-
-def _check_sizes(model_class, config):
-    options = set(inspect.signature(model_class).parameters) - {"kwargs"}
-    for key in config.keys() - options - {"dtype"}:
-        raise unknown_name("size", key, options)
 
 
 def _check_attention(found, model):
@@ -378,16 +275,55 @@ def _translated(texts, model, attention, html, num_best=None, **options):
     return answers
 
 
-def _load(data, limit, on_corrupt, reverse):
-    """Loads pairs; what tensorflow_datasets prints as it prepares them is no result, so it goes to standard error."""
-    from textkit.datasets import load
+def _explain_translations(texts, model, most, attention, html, reading):
+    from rich import console
 
-    if data.startswith("tfds:"):
-        options = {"limit": limit, "reverse": reverse}
-    elif reverse:
-        raise ValueError(f"Expected data of tensorflow_datasets to reverse. Received: data={data!r}")
-    else:
-        options = {} if data in ("g2p", "dates") else {"on_corrupt": on_corrupt}
-    with contextlib.redirect_stdout(sys.stderr), progress_bar("reading"):
-        pairs = load(data, **options)
-    return pairs.limited(limit)
+    from textkit import alignment
+
+    found = _translated(texts, model, attention, html, reading=reading)
+    _check_attention(found, model)
+    terminal = console.Console()
+    for each in found:
+        typer.echo(f"{each.source} → {each.text}")
+        terminal.print(alignment.table(each, most))
+
+
+def _explain_texts(texts, model, most, attention, html, layer=None, head=None, **asked):
+    """Explains with an encoder: prints answers, which words are relevant and what they attend to, and draws the latter."""
+    from rich import console
+
+    from textkit import alignment, attention_view
+    from textkit.explanation import explain as look
+    from textkit.text_model import TextModel
+
+    if attention and len(texts) > 1:
+        raise ValueError(f"Expected one text for a picture. Received: {len(texts)} texts")
+    loaded = TextModel.from_preset(saved_model(model))
+    chosen = {"layer": layer, "head": head}
+    options = chosen if asked.get("method") == "raw" else {}
+    found = []
+    with progress_bar("explaining") as progress:
+        for text in texts:
+            found.append(look(loaded, text, **asked, **options))
+            progress(len(found), len(texts))
+    tables = [_attention(each, layer, head, most) for each in found]
+    if attention:
+        alignment.save(attention, attention_view.figure(found[0], found[0].word, **chosen))
+    if html:
+        alignment.save(html, attention_view.page(found))
+    terminal = console.Console()
+    for each, table in zip(found, tables, strict=True):
+        typer.echo(each.text if each.answer is None else f"{each.text} → {each.answer}")
+        if each.method != "raw":
+            terminal.print(attention_view.relevance_table(each))
+        if each.method == "raw" or each.word is not None:
+            terminal.print(table)
+
+
+def _attention(explanation, layer, head, most):
+    """What the word asked about attends to, or else each word."""
+    from textkit import attention_view
+
+    if explanation.word is None:
+        return attention_view.attention_table(explanation, layer, head, most)
+    return attention_view.word_table(explanation, explanation.word, layer, head, most)

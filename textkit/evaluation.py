@@ -3,7 +3,7 @@
 from shared_layers.runtime import unknown_name
 from textkit import metrics
 from textkit.datasets.dates import dated_texts
-from textkit.datasets.pairs import SPLITS
+from textkit.datasets.splits import SPLITS
 
 METRICS = ("per", "exact_match", "bleu", "rouge")
 

@@ -1,8 +1,9 @@
-"""Presets: sizes of published sequence-to-sequence models, and small ones for spelling to pronunciation.
+"""Presets: sizes of published models, and small ones for spelling to pronunciation.
 
-A preset is {"config": constructor arguments}; no weights are published for these, so they are made with
-`from_preset(name, load_weights=False)`. Vocabularies are those of the papers with the four special ids of this kit; another
-is given with `source_vocabulary_size=` and `target_vocabulary_size=`.
+A preset is {"config": constructor arguments} and, where weights are published, "hf": the hub's repository. None are for the
+sequence-to-sequence models, which are made with `from_preset(name, load_weights=False)`. Their vocabularies are those of the
+papers with the four special ids of this kit; another is given with `source_vocabulary_size=` and
+`target_vocabulary_size=`.
 """
 
 SPECIAL = 4  # padding, unknown, start, end
@@ -48,4 +49,90 @@ _SHARED = {"source_vocabulary_size": 37000, "target_vocabulary_size": 37000, "sh
 TRANSFORMERS = {
     **{f"transformer_{size}": {"config": _transformer(*sizes, **_SHARED)} for size, sizes in _SIZES.items()},
     "g2p_transformer": {"config": _transformer(3, 4, 128, 512, 0.05, normalize_first=True, **_G2P)},
+}
+
+
+def _published(repository, **config):
+    return {"config": config, "hf": repository}
+
+
+# name: layers, heads, width, width of the feed-forward network.
+_BERT = {
+    "tiny": (2, 2, 128, 512),  # Turc et al. 2019, "Well-Read Students Learn Better", table 1
+    "mini": (4, 4, 256, 1024),
+    "small": (4, 8, 512, 2048),
+    "medium": (8, 8, 512, 2048),
+    "base": (12, 12, 768, 3072),  # Devlin et al. 2019, section 3
+    "large": (24, 16, 1024, 4096),
+}
+_ALBERT = {  # Lan et al. 2020, table 1
+    "base": (12, 12, 768, 3072),
+    "large": (24, 16, 1024, 4096),
+    "xlarge": (24, 16, 2048, 8192),
+    "xxlarge": (12, 64, 4096, 16384),
+}
+_GPT2 = {  # Radford et al. 2019, table 2
+    "base": (12, 12, 768, 3072),
+    "medium": (24, 16, 1024, 4096),
+    "large": (36, 20, 1280, 5120),
+    "xl": (48, 25, 1600, 6400),
+}
+
+
+def _sized(sizes, vocabulary_size, dropout=0.1, **options):
+    return {"vocabulary_size": vocabulary_size, **_transformer(*sizes, dropout), **options}
+
+
+# Liu et al. 2019, section 3: byte-level BPE; no second kind of token, and of BERT's two kinds one is left.
+_ROBERTA = {"num_segments": 1, "pad_id": 1, "layer_norm_epsilon": 1e-5}
+_DISTILBERT = {"num_segments": 0, "pooler_activation": "relu"}
+# Version 2 was trained without dropout.
+_ALBERT_OPTIONS = {"embedding_dim": 128, "share_layers": True, "activation": "gelu_approximate"}
+_MINILM = (384, 1536, 0.1)  # width, width of the feed-forward network, dropout
+_UNCASED, _CASED = 30522, 28996  # pieces of BERT's vocabularies
+
+ENCODERS = {
+    **{
+        f"bert_{size}_uncased": _published(f"google/bert_uncased_L-{s[0]}_H-{s[2]}_A-{s[1]}", **_sized(s, _UNCASED))
+        for size, s in _BERT.items()
+        if size not in ("base", "large")
+    },
+    "bert_base_uncased": _published("google-bert/bert-base-uncased", **_sized(_BERT["base"], _UNCASED)),
+    "bert_base_cased": _published("google-bert/bert-base-cased", **_sized(_BERT["base"], _CASED)),
+    "bert_base_chinese": _published("google-bert/bert-base-chinese", **_sized(_BERT["base"], 21128)),
+    "bert_base_multilingual_cased": _published("google-bert/bert-base-multilingual-cased", **_sized(_BERT["base"], 119547)),
+    "bert_large_uncased": _published("google-bert/bert-large-uncased", **_sized(_BERT["large"], _UNCASED)),
+    "bert_large_cased": _published("google-bert/bert-large-cased", **_sized(_BERT["large"], _CASED)),
+    "roberta_base": _published("FacebookAI/roberta-base", **_sized(_BERT["base"], 50265, **_ROBERTA)),
+    "roberta_large": _published("FacebookAI/roberta-large", **_sized(_BERT["large"], 50265, **_ROBERTA)),
+    # Sanh et al. 2019, section 3: every second layer of BERT base, no kinds of tokens, no pooler
+    "distilbert_base_uncased": _published(
+        "distilbert/distilbert-base-uncased", **_sized((6, 12, 768, 3072), _UNCASED, **_DISTILBERT)
+    ),
+    "distilbert_base_cased": _published(
+        "distilbert/distilbert-base-cased", **_sized((6, 12, 768, 3072), _CASED, **_DISTILBERT)
+    ),
+    **{
+        f"albert_{size}_v2": _published(f"albert/albert-{size}-v2", **_sized(s, 30000, 0.0, **_ALBERT_OPTIONS))
+        for size, s in _ALBERT.items()
+    },
+    # Clark et al. 2020, appendix A, table 6: the discriminators, which are what is fine-tuned
+    "electra_small": _published(
+        "google/electra-small-discriminator",
+        **_sized((12, 4, 256, 1024), _UNCASED, embedding_dim=128, pooler_activation="gelu"),
+    ),
+    "electra_base": _published(
+        "google/electra-base-discriminator", **_sized(_BERT["base"], _UNCASED, pooler_activation="gelu")
+    ),
+    "electra_large": _published(
+        "google/electra-large-discriminator", **_sized(_BERT["large"], _UNCASED, pooler_activation="gelu")
+    ),
+    # Wang et al. 2020, "MiniLM"; these ones were trained further on pairs of sentences
+    "minilm_l6": _published("sentence-transformers/all-MiniLM-L6-v2", **_sized((6, 12, *_MINILM[:2]), _UNCASED)),
+    "minilm_l12": _published("sentence-transformers/all-MiniLM-L12-v2", **_sized((12, 12, *_MINILM[:2]), _UNCASED)),
+}
+
+CAUSAL = {
+    f"gpt2_{size}": _published(f"openai-community/gpt2{'' if size == 'base' else '-' + size}", **_sized(s, 50257))
+    for size, s in _GPT2.items()
 }

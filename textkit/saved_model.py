@@ -1,13 +1,27 @@
-"""A translator as a SavedModel: strings in, strings out, with what each token attends to; TensorFlow only."""
+"""SavedModels that take strings: of a translator, here, and of models on an encoder; TensorFlow only."""
 
 import tensorflow as tf
 
 from shared_layers.runtime import export_saved_model, unknown_name
-from textkit.translator import READINGS, source_positions
+from textkit.text_saved_model import export_text_model
+from textkit.translator import READINGS, Translator, source_positions
 from textkit.vocabulary import END, PAD
 
 
-def export(
+def export(model, path, *options, **named_options):
+    """Writes a translator, or a `TextEncoder` or a model with a head on one, as a SavedModel.
+
+    Args:
+        model: `textkit.Translator`, see `export_translator`; or a model, see `textkit.text_saved_model.export_text_model`.
+        path: str or path-like, a folder.
+        *options: those of the function.
+        **named_options: the same.
+    """
+    write = export_translator if isinstance(model, Translator) else export_text_model
+    write(model, path, *options, **named_options)
+
+
+def export_translator(
     translator,
     path,
     method="beam",

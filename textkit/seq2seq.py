@@ -84,27 +84,62 @@ class Seq2Seq(Model):
         def write(source_ids):
             return self.write(source_ids, method, max_length, **dict(options))
 
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
+        return compile_write(self, write, jit_compile)
 
-            return tf.function(write, jit_compile=jit_compile)
-        import jax
 
-        seed = self.seed_generator.state
+def compile_write(model, write, jit_compile=False):
+    """Compiles a function that reads a model's weights and draws from its `seed_generator`.
 
-        @jax.jit
-        def stateless(values, source_ids):
-            # as arguments: weights that a compiled function reads by itself would stay what they were
-            with keras.StatelessScope(list(zip(self.variables, values, strict=True))) as scope:
-                outputs = write(source_ids)
-            return outputs, scope.get_current_value(seed)
+    Args:
+        model: built.
+        write: function of nested tensors, to nested tensors.
+        jit_compile: bool, whether XLA compiles the graph; on JAX it always does.
 
-        def call(source_ids):
-            outputs, next_seed = stateless([variable.value for variable in self.variables], source_ids)
-            seed.assign(next_seed)
-            return outputs
+    Returns:
+        A function of the same arguments.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
 
-        return call
+        return tf.function(write, jit_compile=jit_compile)
+    import jax
+
+    seed = model.seed_generator.state
+
+    @jax.jit
+    def stateless(values, inputs):
+        # as arguments: weights that a compiled function reads by itself would stay what they were
+        with keras.StatelessScope(list(zip(model.variables, values, strict=True))) as scope:
+            outputs = write(inputs)
+        return outputs, scope.get_current_value(seed)
+
+    def call(inputs):
+        outputs, next_seed = stateless([variable.value for variable in model.variables], inputs)
+        seed.assign(next_seed)
+        return outputs
+
+    return call
+
+
+def tied_logits(states, table):
+    """Logits that are products with a table of embeddings.
+
+    Args:
+        states: float tensor (b, t, d).
+        table: float tensor (v, d).
+
+    Returns:
+        float32 tensor (b, t, v).
+    """
+    table = ops.cast(table, states.dtype)
+    batch, length, width = ops.shape(states)
+    tokens = ops.reshape(states, (-1, width))
+    # A step has few tokens: the table is then the larger factor, and CPUs want the larger one on the left.
+    if states.shape[1] == 1:
+        logits = ops.transpose(ops.matmul(table, ops.transpose(tokens)))
+    else:
+        logits = ops.matmul(tokens, ops.transpose(table))  # (b * t, v)
+    return ops.cast(ops.reshape(logits, (batch, length, table.shape[0])), "float32")
 
 
 def sizes(config):

@@ -1,19 +1,15 @@
 """Training of a sequence-to-sequence model: one call from pairs of texts to a translator; TensorFlow only."""
 
 import pathlib
-import time
 
 import keras
-import rich.console
 
 from shared_layers.runtime import (
     TRAINING_RANGES,
     InverseSquareRoot,
-    Progress,
-    SafeCheckpoint,
-    StopOnNaN,
     WarmupCosine,
     check_ranges,
+    fit_run,
     is_chief,
     make_optimizer,
     unknown_name,
@@ -155,36 +151,24 @@ def train(
             weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
             jit_compile=jit_compile,
         )
-    checkpoint = SafeCheckpoint(folder, monitor="val_accuracy", mode="max")
-    first_epoch = checkpoint.resume(model) if resume else 0
-    if is_chief(strategy):
-        longest = _least(_longest_target(pairs, vocabularies[1]), given["max_target_length"], _LONGEST_ANSWER)
-        _begin(folder, first_epoch, vocabularies, longest)
-    callbacks = [StopOnNaN(), checkpoint, keras.callbacks.TensorBoard(folder / "logs")]
-    if ema_momentum is not None:
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights())
-    if scheduled_sampling:
-        callbacks.append(ScheduledSampling(scheduled_sampling, max(epochs - 1, 1)))
-    began = time.monotonic()
-    with Progress(rich.console.Console(stderr=True)) as bar:
-        history = model.fit(
-            made(pairs.train, training=True, first_epoch=first_epoch),
-            steps_per_epoch=steps_per_epoch,
-            validation_data=checks,
-            epochs=epochs,
-            initial_epoch=first_epoch,
-            shuffle=False,  # `batches` has shuffled
-            callbacks=[*callbacks, *([bar] if progress else [])],
-            verbose=0,
-        ).history
-    return {
-        "epochs": epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "parameters": model.count_params(),
-        "seconds": time.monotonic() - began,
-        "best_accuracy": checkpoint.best,
-        "history": {name: [float(value) for value in values] for name, values in history.items()},
-    }
+
+    def begin(first_epoch):
+        if is_chief(strategy):
+            longest = _least(_longest_target(pairs, vocabularies[1]), given["max_target_length"], _LONGEST_ANSWER)
+            _begin(folder, first_epoch, vocabularies, longest)
+
+    return fit_run(
+        model,
+        lambda first_epoch: made(pairs.train, training=True, first_epoch=first_epoch),
+        checks,
+        folder,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        callbacks=[ScheduledSampling(scheduled_sampling, max(epochs - 1, 1))] if scheduled_sampling else [],
+        begin=begin,
+        resume=resume,
+        progress=progress,
+    )
 
 
 def _begin(folder, first_epoch, vocabularies, max_length):

@@ -13,7 +13,7 @@ from shared_layers import (
 )
 from shared_layers.runtime import check_sizes
 from textkit.presets import TRANSFORMERS
-from textkit.seq2seq import Seq2Seq, sizes
+from textkit.seq2seq import Seq2Seq, sizes, tied_logits
 from textkit.vocabulary import PAD
 
 POSITIONS = ("learned", "sinusoidal")
@@ -256,18 +256,8 @@ class TransformerSeq2Seq(Seq2Seq):
     def _logits(self, x):
         x = self.decoder_norm(x) if self.config["normalize_first"] else x
         if self.config["tie_output"]:
-            table = ops.cast(self.target_embedding.embeddings, x.dtype)
-            batch, length, width = ops.shape(x)
-            tokens = ops.reshape(x, (-1, width))
-            # A step has few tokens: the table is then the larger factor, and CPUs want the larger one on the left.
-            if x.shape[1] == 1:
-                logits = ops.transpose(ops.matmul(table, ops.transpose(tokens)))
-            else:
-                logits = ops.matmul(tokens, ops.transpose(table))  # (b * t, v)
-            logits = ops.reshape(logits, (batch, length, table.shape[0]))
-        else:
-            logits = self.head(x)
-        return ops.cast(logits, "float32")
+            return tied_logits(x, self.target_embedding.embeddings)
+        return ops.cast(self.head(x), "float32")
 
     def get_config(self):
         return {**super().get_config(), **self.config}

@@ -4,21 +4,19 @@ import dataclasses
 import json
 import os
 import pathlib
-import re
 import warnings
 
 import numpy as np
 
 from shared_layers.runtime import refuse_to_replace_others, unknown_name, write_aside
 from textkit.seq2seq import Seq2Seq
-from textkit.vocabulary import END, PAD, UNKNOWN, Vocabulary
+from textkit.vocabulary import END, PAD, SURROGATE, UNKNOWN, Vocabulary
 
 _MODEL, _MODEL_OF_A_RUN, _TEXTS = "model.keras", "best.keras", "vocabularies.json"
 _TOO_LONG = ("truncate", "refuse")
 READINGS = ("same_step", "shifted")
 _WIDTH_STEP = 8  # sources are padded to multiples of it: few shapes, each of which is compiled
 _NAMED = 5
-_SURROGATE = re.compile(r"[\ud800-\udfff]")  # what Python makes of bytes on a command line that are no UTF-8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +221,7 @@ class Translator:
         for index, string in enumerate(strings):
             if not string.strip():
                 raise ValueError(f"Expected text in every string. Received: strings[{index}]={string!r}")
-            if _SURROGATE.search(string):
+            if SURROGATE.search(string):
                 raise ValueError(f"Expected UTF-8 in every string. Received: strings[{index}]={string!r}")
         ids = self.source_vocabulary.encode(list(strings)).to_list() if len(strings) else []
         unknown = [index for index, row in enumerate(ids) if UNKNOWN in row]

@@ -19,6 +19,8 @@ PAD, UNKNOWN, START, END = range(4)
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
 _REPLACEMENT = "\ufffd"  # what Unicode has for what could not be read
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # what Python makes of bytes on a command line that are no UTF-8
+
 # What `tf.strings.split` splits at spaces.
 _UNSPACED = re.compile(r"[^ \t\n\v\f\r]+")
 # A word, or one character of a script that is written without spaces.
@@ -184,6 +186,68 @@ class Vocabulary(tf.Module):
         return cls(**config)
 
 
+def read_sentencepiece(model):
+    """Reads a sentencepiece model.
+
+    Args:
+        model: bytes, or these in base64 as a str.
+
+    Returns:
+        bytes; and a `sentencepiece.SentencePieceProcessor`.
+
+    Raises:
+        ValueError: anything else.
+    """
+    import sentencepiece
+
+    try:
+        proto = base64.b64decode(model, validate=True) if isinstance(model, str) else bytes(model)
+        return proto, sentencepiece.SentencePieceProcessor(model_proto=proto)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"Expected a sentencepiece model. Received: symbols={model!r:.40}") from error
+
+
+def learn_sentencepiece(texts, size, **options):
+    """Learns a sentencepiece model whose first four pieces pad, are unknown, start and end.
+
+    Args:
+        texts: list of str.
+        size: int, the most pieces; of a small text there are as many as it gives.
+        **options: of sentencepiece's trainer.
+
+    Returns:
+        bytes, the model.
+
+    Raises:
+        ValueError: texts or a size that give none.
+    """
+    import sentencepiece
+
+    texts = texts[:: len(texts) // _MOST_TEXTS + 1]
+    # One of an alphabet's letters should not be unknown; of thousands of characters the rarest may.
+    alphabetic = len(set().union(*texts)) <= _ALPHABET
+    written = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=written,
+            vocab_size=size,
+            hard_vocab_limit=False,
+            character_coverage=1.0 if alphabetic else 0.9995,
+            max_sentence_length=max(len(text.encode()) for text in texts) + 1,  # longer ones would be left out
+            pad_id=PAD,
+            unk_id=UNKNOWN,
+            bos_id=START,
+            eos_id=END,
+            minloglevel=2,
+            **options,
+        )
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].rsplit("] ", 1)[-1]
+        raise ValueError(f"Expected texts and a size that give subwords: {reason} Received: {size=}") from error
+    return written.getvalue()
+
+
 class _Symbols(tf.Module):
     """Symbols in a table. A kind says how text becomes symbols (`split` in the graph, `spans` outside) and text again."""
 
@@ -244,15 +308,10 @@ class _Subwords(tf.Module):
     """A sentencepiece model. `keras_nlp`'s tokenizer has no offsets, and gives lists outside of a graph."""
 
     def __init__(self, symbols):
-        import sentencepiece
         import tensorflow_text
 
         super().__init__()
-        try:
-            self.proto = base64.b64decode(symbols, validate=True) if isinstance(symbols, str) else bytes(symbols)
-            model = sentencepiece.SentencePieceProcessor(model_proto=self.proto)
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ValueError(f"Expected a sentencepiece model. Received: symbols={symbols!r:.40}") from error
+        self.proto, model = read_sentencepiece(symbols)
         received = model.pad_id(), model.unk_id(), model.bos_id(), model.eos_id()
         if received != (PAD, UNKNOWN, START, END):
             raise ValueError(f"Expected pad, unknown, start and end to be pieces 0, 1, 2 and 3. Received: {received}")
@@ -261,32 +320,12 @@ class _Subwords(tf.Module):
 
     @staticmethod
     def learn(texts, size):
-        import sentencepiece
-
-        texts = texts[:: len(texts) // _MOST_TEXTS + 1]
-        # One of an alphabet's letters should not be unknown; of thousands of characters the rarest may.
-        alphabetic = len(set().union(*texts)) <= _ALPHABET
-        written = io.BytesIO()
-        try:
-            sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=iter(texts),
-                model_writer=written,
-                vocab_size=size or 8000,
-                hard_vocab_limit=False,  # of a small text, as many pieces as there are
-                character_coverage=1.0 if alphabetic else 0.9995,
-                max_sentence_length=max(len(text.encode()) for text in texts) + 1,  # longer ones would be left out
-                pad_id=PAD,
-                unk_id=UNKNOWN,
-                bos_id=START,
-                eos_id=END,
-                unk_surface=_REPLACEMENT,
-                normalization_rule_name="identity",  # by default a Chinese comma would come back as an English one
-                minloglevel=2,
-            )
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].rsplit("] ", 1)[-1]
-            raise ValueError(f"Expected texts and a size that give subwords: {reason} Received: {size=}") from error
-        return written.getvalue()
+        return learn_sentencepiece(
+            texts,
+            size or 8000,
+            unk_surface=_REPLACEMENT,
+            normalization_rule_name="identity",  # by default a Chinese comma would come back as an English one
+        )
 
     def encode(self, strings):
         return self.tokenizer.tokenize(strings)

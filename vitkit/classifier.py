@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from shared_layers import Linear
-from shared_layers.runtime import Model, check_sizes
+from shared_layers.runtime import Model, check_class_names, check_sizes
 from vitkit.backbone import ViTBackbone, resample_table
 from vitkit.presets import CLASSIFIERS
 
@@ -63,8 +63,7 @@ class ViTClassifier(Model):
         if pooling not in POOLINGS:
             raise ValueError(f"`pooling` should be one of {POOLINGS}. Received: pooling={pooling!r}")
         check_sizes(num_classes=num_classes)
-        if class_names is not None and len(class_names) != num_classes:
-            raise ValueError(f"`class_names` should be num_classes={num_classes} names. Received: {len(class_names)} names")
+        check_class_names(num_classes, class_names)
         self.num_classes = num_classes
         self.pooling = pooling
         self.class_names = None if class_names is None else list(class_names)
@@ -168,7 +167,7 @@ class ViTClassifier(Model):
         if head in ("head", "distillation_head"):
             if part == "kernel" and model.num_classes == self.num_classes:
                 change = f"pooling={self.pooling!r} became {model.pooling!r}"
-                warnings.warn(f"Has to be trained: a new {head}, since {change}", stacklevel=5)  # who called from_preset
+                warnings.warn(f"Has to be trained: a new {head}, since {change}", stacklevel=6)  # who called from_preset
             return None
         if value is not None and path.endswith("position_embeddings"):
             return resample_table(value, self.backbone, model.backbone)

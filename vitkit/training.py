@@ -1,18 +1,12 @@
 """Training of a classifier: one call from pictures to checkpoints, logs and a summary; TensorFlow only."""
 
-import pathlib
-import time
-
 import keras
-import rich.console
 
 from shared_layers.runtime import (
     TRAINING_RANGES,
-    Progress,
-    SafeCheckpoint,
-    StopOnNaN,
     WarmupCosine,
     check_ranges,
+    fit_run,
     make_optimizer,
 )
 from vitkit.datasets import pipeline
@@ -113,7 +107,6 @@ def train(
             f"Received: batch_size={batch_size}"
         )
     keras.utils.set_random_seed(seed)
-    folder = pathlib.Path(folder)
     steps_per_epoch = train_source.num_examples // batch_size
     total_steps = epochs * steps_per_epoch
     warmup_steps = min(round(warmup_epochs * steps_per_epoch), total_steps // 2)
@@ -132,37 +125,16 @@ def train(
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=jit_compile,
         )
-    checkpoint = SafeCheckpoint(folder, monitor="val_accuracy", mode="max")
-    first_epoch = checkpoint.resume(model) if resume else 0
     one_hot = _one_hot(model.num_classes)
     given = {"batch_size": batch_size, **model.preprocessing}
-    drawn = {"num_classes": model.num_classes, "seed": seed, "first_epoch": first_epoch, **augmentation}
-    batches = pipeline(train_source.dataset, training=True, **given, **drawn).map(one_hot)
+    drawn = {"num_classes": model.num_classes, "seed": seed, **augmentation}
+
+    def batches(first_epoch):
+        return pipeline(train_source.dataset, training=True, first_epoch=first_epoch, **given, **drawn).map(one_hot)
+
     checks = pipeline(validation_source.dataset, training=False, **given).map(one_hot)
-    folder.mkdir(parents=True, exist_ok=True)
-    callbacks = [StopOnNaN(), checkpoint, keras.callbacks.TensorBoard(folder / "logs")]
-    if ema_momentum is not None:
-        callbacks.insert(0, keras.callbacks.SwapEMAWeights())
-    began = time.monotonic()
-    with Progress(rich.console.Console(stderr=True)) as bar:
-        history = model.fit(
-            batches,
-            steps_per_epoch=steps_per_epoch,
-            validation_data=checks,
-            epochs=epochs,
-            initial_epoch=first_epoch,
-            shuffle=False,  # `pipeline` has shuffled
-            callbacks=[*callbacks, *([bar] if progress else [])],
-            verbose=0,
-        ).history
-    return {
-        "epochs": epochs,
-        "steps_per_epoch": steps_per_epoch,
-        "parameters": model.count_params(),
-        "seconds": time.monotonic() - began,
-        "best_accuracy": checkpoint.best,
-        "history": {name: [float(value) for value in values] for name, values in history.items()},
-    }
+    options = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "resume": resume, "progress": progress}
+    return fit_run(model, batches, checks, folder, **options)
 
 
 def _one_hot(num_classes):

@@ -31,6 +31,7 @@ class SafeCheckpoint(keras.callbacks.Callback):
         folder: str or path-like.
         monitor: str, the metric of an epoch that says which is best.
         mode: "min" or "max", which values of it are better.
+        patience: int, after how many epochs without a better one training ends; or `None`, at its appointed end.
 
     Raises:
         ValueError: for another mode; in `fit`, if there is no such metric.
@@ -48,14 +49,16 @@ class SafeCheckpoint(keras.callbacks.Callback):
         1
     """
 
-    def __init__(self, folder, monitor="val_loss", mode="min"):
+    def __init__(self, folder, monitor="val_loss", mode="min", patience=None):
         super().__init__()
         if mode not in ("min", "max"):
             raise unknown_name("mode", mode, ("min", "max"))
         self.folder = pathlib.Path(folder)
         self.monitor = monitor
         self.mode = mode
+        self.patience = patience
         self.best = None
+        self.best_epoch = None
 
     def resume(self, model):
         """Restores a model, its optimizer and the best value so far from `last.keras`, if there is one.
@@ -86,8 +89,12 @@ class SafeCheckpoint(keras.callbacks.Callback):
                 seed.assign(value)
         except (zipfile.BadZipFile, UserWarning, ValueError) as error:
             raise ValueError(f"Expected a checkpoint of this model and optimizer. Received: path={str(path)!r}") from error
-        self.best = progress["best"]
+        self.best, self.best_epoch = progress["best"], progress["best_epoch"]
         return progress["epoch"]
+
+    def is_out_of_patience(self, epoch):
+        """Says whether training ends before an epoch, as none of the last ones was better than those before."""
+        return None not in (self.patience, self.best_epoch) and epoch - self.best_epoch > self.patience
 
     def on_train_begin(self, logs=None):
         """Removes what a killed run has left."""
@@ -96,16 +103,18 @@ class SafeCheckpoint(keras.callbacks.Callback):
                 remove_leftovers(self.folder / name)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes `best.keras` if this epoch is the best, and `last.keras`."""
+        """Writes `best.keras` if this epoch is the best, and `last.keras`; ends training where there is no patience left."""
         if self.monitor not in (logs or {}):
             raise unknown_name("metric", self.monitor, logs or {})
         value = float(logs[self.monitor])
         sign = 1.0 if self.mode == "min" else -1.0
         if math.isfinite(value) and (self.best is None or sign * value < sign * self.best):
-            self.best = value
+            self.best, self.best_epoch = value, epoch
             with _averaged_weights(self.model):
                 self._write("best.keras", epoch)
         self._write("last.keras", epoch)
+        if self.is_out_of_patience(epoch + 1):
+            self.model.stop_training = True
 
     def _write(self, name, epoch):
         with contextlib.ExitStack() as stack:
@@ -116,7 +125,7 @@ class SafeCheckpoint(keras.callbacks.Callback):
             path = stack.enter_context(write_aside(folder / name))
             self.model.save(path)
             seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in _seeds(self.model)]
-            progress = {"epoch": epoch + 1, "best": self.best, "seeds": seeds}
+            progress = {"epoch": epoch + 1, "best": self.best, "best_epoch": self.best_epoch, "seeds": seeds}
             # As the archive's comment, the progress is in the same file and out of Keras's way.
             with zipfile.ZipFile(path, "a") as archive:
                 archive.comment = json.dumps(progress).encode()

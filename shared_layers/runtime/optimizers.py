@@ -13,10 +13,16 @@ class FusedAdam(keras.optimizers.Adam):
     JAX, is Keras's.
 
     Args:
-        as `keras.optimizers.Adam`.
+        rate_multipliers: dict, path of a variable -> float that its learning rate is multiplied by; 1 for all others.
+        others: as `keras.optimizers.Adam`.
     """
 
+    def __init__(self, *args, rate_multipliers=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rate_multipliers = dict(rate_multipliers or {})
+
     def update_step(self, gradient, variable, learning_rate):
+        learning_rate = learning_rate * self.rate_multipliers.get(variable.path, 1.0)
         if keras.backend.backend() != "tensorflow" or self.amsgrad:
             return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf
@@ -43,6 +49,9 @@ class FusedAdam(keras.optimizers.Adam):
             grad=ops.cast(gradient, dtype),
         )
 
+    def get_config(self):
+        return {**super().get_config(), "rate_multipliers": self.rate_multipliers}
+
 
 def make_optimizer(
     variables, learning_rate, weight_decay, clip_norm=None, ema_momentum=None, gradient_accumulation_steps=None, **options
@@ -58,7 +67,7 @@ def make_optimizer(
         clip_norm: float, the most that the norm of all gradients together may be; or `None`.
         ema_momentum: float in [0, 1), of a moving average of the weights; or `None`.
         gradient_accumulation_steps: int, so many batches make one step of the optimizer; or `None`.
-        **options: of `keras.optimizers.Adam`, such as `beta_2` and `epsilon`.
+        **options: of `FusedAdam`, such as `beta_2` and `epsilon`, and `rate_multipliers`.
 
     Returns:
         `FusedAdam`.

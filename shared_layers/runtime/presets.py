@@ -26,9 +26,12 @@ class Presets:
     Attributes:
         presets: dict, name -> {"config": constructor arguments} and, where weights are published,
             "hf": "owner/repository".
+        relatives: tuple of classes whose presets this class takes as well. It then has a class method
+            `adopt(model, load_weights, overrides)`, which makes a model of this class from one of such a class.
     """
 
     presets = {}  # noqa: RUF012 -- a table that subclasses replace and nobody changes
+    relatives = ()
 
     @classmethod
     def from_preset(cls, source, load_weights=True, **overrides):
@@ -66,12 +69,13 @@ class Presets:
             if load_weights:
                 _refuse_pickles(path)
             return cls.import_checkpoint(path, load_weights, overrides)
-        _check_class(cls, saved["registered_name"], source)
-        if load_weights:
-            model = _load_model(path)
-            return model.override(**overrides) if overrides else model
-        model = _fresh_model(saved)
-        return model.from_config({**model.get_config(), **overrides}) if overrides else model
+        saved_class = _saved_class(cls, saved["registered_name"], source)
+        model = _load_model(path) if load_weights else _fresh_model(saved)
+        if not issubclass(saved_class, cls):
+            return cls.adopt(model, load_weights, overrides)
+        if not overrides:
+            return model
+        return model.override(**overrides) if load_weights else model.from_config({**model.get_config(), **overrides})
 
     def save_to_preset(self, folder):
         """Writes the model's configuration and weights for `from_preset`, without what training added.
@@ -105,6 +109,18 @@ class Presets:
             if name not in config:
                 raise unknown_name("argument", name, config)
         model = self.from_config({**config, **overrides})
+        self.copy_weights(model)
+        return model
+
+    def copy_weights(self, model):
+        """Gives a model this one's weights, by their paths.
+
+        Args:
+            model: what it has of another shape, or this model has not, becomes what `adapt_weight` makes of it.
+
+        Raises:
+            ValueError: a weight that does not fit, a model that is built by a call only.
+        """
         if not model.built:
             raise ValueError(f"Expected {type(model).__name__} to be built by its constructor. Received: built=False")
         values = {_path(self, weight): keras.ops.convert_to_numpy(weight) for weight in self.weights}
@@ -115,7 +131,6 @@ class Presets:
                 value = self.adapt_weight(path, value, shape, model)
             if value is not None:
                 weight.assign(value)
-        return model
 
     @classmethod
     def import_checkpoint(cls, path, load_weights, overrides):
@@ -163,7 +178,9 @@ def _path(model, weight):
 def _download(repository, load_weights):
     import huggingface_hub.errors
 
-    patterns = ["*.json", "*.safetensors"] if load_weights else ["*.json"]
+    patterns = ["*.json", "*.txt", "*.model"]  # configurations and vocabularies
+    if load_weights:
+        patterns.append("*.safetensors")
     try:
         return pathlib.Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
     except (huggingface_hub.errors.HFValidationError, OSError) as error:
@@ -243,10 +260,11 @@ def _fresh_model(saved):
     return keras.saving.deserialize_keras_object({**saved, "compile_config": None})
 
 
-def _check_class(cls, name, source):
+def _saved_class(cls, name, source):
     saved = keras.saving.get_registered_object(name)
-    if saved is None or not issubclass(saved, cls):
+    if saved is None or not issubclass(saved, (cls, *cls.relatives)):
         raise ValueError(f"Expected a {cls.__name__}. Received: source={source!r}, which holds a {name}")
+    return saved
 
 
 def _refuse_pickles(path):

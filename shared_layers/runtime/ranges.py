@@ -50,3 +50,22 @@ def check_sizes(**sizes):
     for name, size in sizes.items():
         if not isinstance(size, int) or size <= 0:
             raise ValueError(f"`{name}` should be a positive int. Received: {name}={size}")
+
+
+def check_class_names(num_classes, class_names):
+    """Refuses names of classes that are not as many as the classes.
+
+    Args:
+        num_classes: int.
+        class_names: list of str, or `None` for no names.
+
+    Raises:
+        ValueError: if there are others.
+
+    Example:
+        >>> check_class_names(2, ["bird"])
+        Traceback (most recent call last):
+        ValueError: `class_names` should be num_classes=2 names. Received: 1 names
+    """
+    if class_names is not None and len(class_names) != num_classes:
+        raise ValueError(f"`class_names` should be num_classes={num_classes} names. Received: {len(class_names)} names")

@@ -129,6 +129,49 @@ def test_a_window_moves_with_the_cache():
     assert_close(ops.concatenate(outputs, axis=1), whole)
 
 
+def attend_by_hand(layer, tokens, wavelength):
+    """Causal attention one head, query and key at a time; pairs of channels as complex numbers, turned by their position."""
+    query, key, value = (
+        np.einsum("nd,dhe->hne", tokens, numpy(dense.kernel)) + numpy(dense.bias)[:, None]
+        for dense in (layer.query_dense, layer.key_dense, layer.value_dense)
+    )
+    frequencies = wavelength ** -(np.arange(3) / 3)
+    output = np.zeros((len(tokens), HEADS, 6))
+    for head in range(HEADS):
+        turned = [
+            [(row[:3] + 1j * row[3:]) * np.exp(1j * position * frequencies) for position, row in enumerate(rows[head])]
+            for rows in (query, key)
+        ]
+        for place in range(len(tokens)):
+            scores = [np.exp((turned[0][place] @ other.conj()).real / np.sqrt(6)) for other in turned[1][: place + 1]]
+            output[place, head] = np.array(scores) / sum(scores) @ value[head, : place + 1]
+    return np.einsum("nhe,hed->nd", output, numpy(layer.output_dense.kernel)) + numpy(layer.output_dense.bias)
+
+
+@pytest.mark.parametrize("wavelength", [10000, 7.0])
+def test_rotary_positions_equal_complex_numbers_by_hand(wavelength):
+    layer = MultiHeadAttention(HEADS, 6, rotary_max_wavelength=wavelength, bias_initializer="uniform")
+    output, _ = layer(QUERY, QUERY, use_causal_mask=True, return_attention_scores=True)
+    for row in range(BATCH):
+        assert_close(output[row], attend_by_hand(layer, QUERY[row], wavelength))
+    plain = MultiHeadAttention(HEADS, 6)
+    plain.build(QUERY.shape, QUERY.shape)
+    plain.set_weights(layer.get_weights())  # the same ones, Keras's
+    assert np.abs(numpy(plain(QUERY, QUERY, use_causal_mask=True) - output)).max() > 1e-3
+    assert_close(layer(QUERY, QUERY, use_causal_mask=True), output)
+
+
+@pytest.mark.parametrize("parts", [[1] * QUERIES, [3, 1, 3]], ids=str)
+def test_rotary_positions_go_on_with_the_cache(parts):
+    layer = MultiHeadAttention(HEADS, 6, rotary_max_wavelength=10000)
+    whole, cache, outputs = layer(QUERY, QUERY, use_causal_mask=True), ops.zeros((BATCH, 2, QUERIES, HEADS, 6)), []
+    for part in np.split(QUERY, np.cumsum(parts)[:-1], axis=1):
+        start = sum(output.shape[1] for output in outputs)
+        output, cache = layer(part, part, use_causal_mask=True, cache=cache, cache_update_index=start)
+        outputs.append(output)
+    assert_close(ops.concatenate(outputs, axis=1), whole)
+
+
 @pytest.mark.parametrize("dtype", ["float32", *HALVES])
 @pytest.mark.parametrize("options", [{}, {"return_attention_scores": True}, {"training": True}], ids=str)
 def test_a_query_that_may_attend_to_nothing_gets_zeros(dtype, options):
@@ -170,9 +213,10 @@ def test_nothing_leaks_from_the_future(options, asked):
         ({}, {}),
         ({"use_gate": True, "value_dim": 7, "dropout": 0.1, "seed": 3}, {}),
         ({"sliding_window": 3}, {"return_attention_scores": True}),
+        ({"key_dim": 6, "rotary_max_wavelength": 100.0}, {}),
         ({"output_shape": 17}, {"return_attention_scores": True, "num_score_rows": 1}),
     ],
-    ids=["plain", "gate", "window and scores", "score rows"],
+    ids=["plain", "gate", "window and scores", "rotary", "score rows"],
 )
 def test_contracts(init, call):
     inputs = {"query": QUERY, "value": QUERY, **call}

@@ -138,6 +138,31 @@ def test_a_cache_that_is_only_read_equals_kerashubs():
     assert_close(ours(TARGET, SOURCE, **call), theirs(TARGET, SOURCE, **call))
 
 
+@pytest.mark.parametrize("sequences", SEQUENCES.values(), ids=SEQUENCES)
+def test_rotary_positions_go_on_with_the_cache(sequences):
+    options = {"num_heads": 1, "rotary_max_wavelength": 100.0}
+    layer = TransformerDecoder(HIDDEN, **options)
+    whole, scores, *_ = layer(*sequences, return_attention_scores=True)
+    attention = MultiHeadAttention(1, WIDTH, rotary_max_wavelength=100.0)
+    attention.build(TARGET.shape, TARGET.shape)
+    attention.set_weights(layer.self_attention.get_weights())
+    assert_close(scores, attention(TARGET, TARGET, use_causal_mask=True, return_attention_scores=True)[1])
+    call, outputs = {"self_attention_cache": ops.zeros((BATCH, 2, TARGETS, 1, WIDTH))}, []
+    if len(sequences) == 2:
+        call["cross_attention_cache"] = ops.zeros((BATCH, 2, SOURCES, 1, WIDTH))
+    for index in range(TARGETS):
+        output, cache, *_ = layer(
+            TARGET[:, index : index + 1],
+            *sequences[1:],
+            self_attention_cache_update_index=index,
+            cross_attention_cache_update_index=0 if len(sequences) == 2 else None,
+            **call,
+        )
+        call["self_attention_cache"] = cache
+        outputs.append(output)
+    assert_close(ops.concatenate(outputs, axis=1), whole)
+
+
 @pytest.mark.parametrize("asked", [{}, {"return_attention_scores": True}], ids=["output", "scores"])
 def test_a_step_does_not_project_the_source_again(asked):
     layer = make([TARGET, SOURCE])

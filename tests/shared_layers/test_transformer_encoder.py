@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shared_layers import TransformerEncoder
+from shared_layers import MultiHeadAttention, TransformerEncoder
 from tests.checks import assert_close, check_layer, numpy
 
 INPUTS = np.random.RandomState(0).normal(size=(3, 7, 10)).astype("float32")
@@ -79,6 +79,18 @@ def test_layer_scale_of_one_changes_nothing():
     scaled.build(INPUTS.shape)
     scaled.set_weights([*plain.get_weights(), np.ones(10), np.ones(10)])
     assert_close(scaled(INPUTS), expected)
+
+
+def test_rotary_positions_are_those_of_its_attention():
+    inputs = np.random.RandomState(0).normal(size=(3, 7, 12)).astype("float32")
+    layer = TransformerEncoder(11, 2, rotary_max_wavelength=100.0)
+    output, scores = layer(inputs, return_attention_scores=True)
+    attention = MultiHeadAttention(2, 6, rotary_max_wavelength=100.0)
+    attention.build(inputs.shape, inputs.shape)
+    attention.set_weights(layer.attention.get_weights())
+    assert_close(scores, attention(inputs, inputs, return_attention_scores=True)[1])
+    reversed_output = layer(inputs[:, ::-1])
+    assert np.abs(numpy(reversed_output)[:, ::-1] - numpy(output)).max() > 1e-3
 
 
 def test_drop_path_passes_whole_examples_on():

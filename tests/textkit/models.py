@@ -3,15 +3,7 @@
 import numpy as np
 from keras import ops, tree
 
-from tests.checks import (
-    assert_close,
-    check_compiled,
-    check_config,
-    check_fresh_process,
-    check_training,
-    named,
-    numpy,
-)
+from tests.checks import assert_close, check_model, numpy
 from textkit.recurrent import RecurrentSeq2Seq
 from textkit.transformer import TransformerSeq2Seq
 
@@ -72,15 +64,9 @@ def make_ids(source_lengths=(5, 3, 1), target_lengths=(7, 4, 2), seed=0):
 
 
 def check_seq2seq(name, **options):
-    """Holds a model against the contracts of `tests.checks.check_model`, which knows models of one array alone."""
+    """Holds a model against the contracts of `tests.checks`."""
     model_class, config = MODELS[name]
-    config = {**config, **options}
-    model, ids = make(name, **options), make_ids()
-    expected = numpy(model(ids))
-    check_config(model, named(model, {"inputs": ids}), expected)
-    check_compiled(model, named(model, {"inputs": ids}), expected)
-    check_fresh_process(model, ids, expected, model_class.__module__)
-    check_training(lambda dtype: model_class(**config, dtype=dtype), ids)
+    check_model(model_class, {**config, **options}, make_ids(), make(name, **options))
 
 
 def check_steps(model):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from textkit import RecurrentSeq2Seq, TransformerSeq2Seq
 
-COMMANDS = ("demo", "train", "evaluate", "translate", "explain", "export", "presets")
+COMMANDS = ("demo", "train", "train-tokenizer", "evaluate", "translate", "explain", "export", "presets")
 SMALL = "--set hidden_dim=24 --set embedding_dim=12 --limit 64 --batch-size 32 --epochs 1"
 ROWS = {
     "a data set that is not there": ("train datse --out x", r"Unknown dataset; did you mean 'dates'"),

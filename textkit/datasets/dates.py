@@ -13,7 +13,8 @@ import random
 import string
 
 from shared_layers.runtime import unknown_name
-from textkit.datasets.pairs import SPLITS, Pairs, position
+from textkit.datasets.pairs import Pairs
+from textkit.datasets.splits import SPLITS, position
 
 FIRST_YEAR, LAST_YEAR = 1900, 2099
 

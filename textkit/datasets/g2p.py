@@ -2,7 +2,8 @@
 
 import re
 
-from textkit.datasets.pairs import Pairs, grouped, position
+from textkit.datasets.pairs import Pairs, grouped
+from textkit.datasets.splits import position
 
 _WORD = re.compile(r"[a-z']*[a-z][a-z']*")
 # Where in [0, 1) train and validation end; the rest is test.

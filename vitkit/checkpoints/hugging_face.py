@@ -3,12 +3,18 @@
 `layout` says which tensor becomes which weight; whatever neither it nor `_IGNORED` names is refused.
 """
 
-import json
 import math
 
-import numpy as np
-
-from shared_layers.runtime import unknown_name
+from shared_layers.runtime import (
+    linear_layout,
+    norm_layout,
+    read_class_names,
+    read_json,
+    read_tensors,
+    reading_config,
+    to_weights,
+    unknown_name,
+)
 
 _DEFAULTS = {"vit": (16, 1e-12), "deit": (16, 1e-12), "dinov2": (14, 1e-6), "dinov2_with_registers": (14, 1e-6)}
 _ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
@@ -65,30 +71,12 @@ def read(path, load_weights=True):
             nobody expects, or of another shape.
         OSError: a file that is not there.
     """
-    if not path.is_dir():
-        raise ValueError(f"Expected a folder with config.json and model.safetensors. Received: path={str(path)!r}")
-    try:
+    with reading_config(path):
         kind, config = _read_config(path)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"Expected Hugging Face's config ({error!r}). Received: path={str(path)!r}") from error
     if not load_weights:
         return config, {}
-
-    tensors = _read_tensors(path, prefix=f"{kind}.")
-    weights = {}
-    for name, their_shape, weight, shape in layout(kind, config):
-        if name not in tensors:
-            raise ValueError(f"Expected a tensor {name} of shape {their_shape}. Received: none of that name")
-        tensor = tensors.pop(name)
-        if tensor.shape != their_shape:
-            raise ValueError(f"Expected the tensor {name} to have shape {their_shape}. Received: shape={tensor.shape}")
-        axes = (2, 3, 1, 0) if tensor.ndim == 4 else None
-        is_kernel = weight.endswith("kernel")
-        weights[weight] = (tensor.transpose(axes) if is_kernel else tensor).reshape(shape)
-    for name, tensor in tensors.items():
-        if not name.startswith(_IGNORED):
-            raise ValueError(f"Expected no tensor of that name. Received: {name} of shape {tensor.shape}")
-    return config, weights
+    tensors = read_tensors(path, prefix=f"{kind}.")
+    return config, to_weights(tensors, layout(kind, config), lambda name: name.startswith(_IGNORED))
 
 
 def layout(kind, config):
@@ -122,48 +110,39 @@ def layout(kind, config):
 
     for index in range(config["num_layers"]):
         yield from _layer_layout(kind, config, f"encoder.layer.{index}", f"encoder_layer_{index}", d, heads)
-    yield from _norm("layernorm", "final_norm", d)
+    yield from norm_layout("layernorm", "final_norm", d)
     if "num_classes" in config:
         width = 2 * d if config["pooling"] == "token_mean" else d
         has_two = distilled and config["pooling"] == "token"
         names = {"cls_classifier": "head", "distillation_classifier": "distillation_head"}
         for name, head in names.items() if has_two else [("classifier", "head")]:
-            yield from _linear(name, head, (width,), (config["num_classes"],))
+            yield from linear_layout(name, head, (width,), (config["num_classes"],))
 
 
 def _layer_layout(kind, config, theirs, ours, d, heads):
     is_dinov2 = kind.startswith("dinov2")
     norms = ("norm1", "norm2") if is_dinov2 else ("layernorm_before", "layernorm_after")
-    yield from _norm(f"{theirs}.{norms[0]}", f"{ours}/attention_norm", d)
-    yield from _norm(f"{theirs}.{norms[1]}", f"{ours}/feed_forward_norm", d)
+    yield from norm_layout(f"{theirs}.{norms[0]}", f"{ours}/attention_norm", d)
+    yield from norm_layout(f"{theirs}.{norms[1]}", f"{ours}/feed_forward_norm", d)
     for name in ("query", "key", "value"):
-        yield from _linear(f"{theirs}.attention.attention.{name}", f"{ours}/attention/{name}", (d,), heads)
-    yield from _linear(f"{theirs}.attention.output.dense", f"{ours}/attention/attention_output", heads, (d,))
+        yield from linear_layout(f"{theirs}.attention.attention.{name}", f"{ours}/attention/{name}", (d,), heads)
+    yield from linear_layout(f"{theirs}.attention.output.dense", f"{ours}/attention/attention_output", heads, (d,))
 
     width = config["intermediate_dim"]
     names = ("mlp.fc1", "mlp.fc2") if is_dinov2 else ("intermediate.dense", "output.dense")
     first = "intermediate_dense"
     if config.get("feed_forward") == "swiglu":
         names, first, width = ("mlp.weights_in", "mlp.weights_out"), "gate_and_value_dense", 2 * width
-    yield from _linear(f"{theirs}.{names[0]}", f"{ours}/feed_forward/{first}", (d,), (width,))
-    yield from _linear(f"{theirs}.{names[1]}", f"{ours}/feed_forward/output_dense", (config["intermediate_dim"],), (d,))
+    yield from linear_layout(f"{theirs}.{names[0]}", f"{ours}/feed_forward/{first}", (d,), (width,))
+    inner = (config["intermediate_dim"],)
+    yield from linear_layout(f"{theirs}.{names[1]}", f"{ours}/feed_forward/output_dense", inner, (d,))
     if is_dinov2:
         for index, scale in ((1, "attention_scale"), (2, "feed_forward_scale")):
             yield f"{theirs}.layer_scale{index}.lambda1", (d,), f"{ours}/{scale}/gamma", (d,)
 
 
-def _linear(theirs, ours, sizes_in, sizes_out):
-    yield f"{theirs}.weight", (math.prod(sizes_out), math.prod(sizes_in)), f"{ours}/kernel", (*sizes_in, *sizes_out)
-    yield f"{theirs}.bias", (math.prod(sizes_out),), f"{ours}/bias", sizes_out
-
-
-def _norm(theirs, ours, d):
-    yield f"{theirs}.weight", (d,), f"{ours}/gamma", (d,)
-    yield f"{theirs}.bias", (d,), f"{ours}/beta", (d,)
-
-
 def _read_config(path):
-    theirs = _read_json(path / "config.json")
+    theirs = read_json(path / "config.json")
     kind = theirs.get("model_type")
     if kind not in _DEFAULTS:
         raise unknown_name("model_type", kind, _DEFAULTS)
@@ -211,14 +190,8 @@ def _head_config(kind, theirs):
     pooling = "token_mean" if kind.startswith("dinov2") else "token"
     if "DeiTForImageClassification" in architectures:  # fine-tuned without a teacher: one head, beside both tokens
         pooling = "class_token"
-    names = theirs.get("id2label") or {}
-    names = [names[index] for index in sorted(names, key=int)]
-    is_named = names and names != [f"LABEL_{index}" for index in range(len(names))]
-    return {
-        "num_classes": len(names) or theirs.get("num_labels", 2),
-        "pooling": pooling,
-        "class_names": names if is_named else None,
-    }
+    num_classes, class_names = read_class_names(theirs)
+    return {"num_classes": num_classes, "pooling": pooling, "class_names": class_names}
 
 
 def _preprocessing(path):
@@ -226,7 +199,7 @@ def _preprocessing(path):
     file = path / "preprocessor_config.json"
     if not file.is_file():
         return {}
-    theirs = _read_json(file)
+    theirs = read_json(file)
     config = {"image_mean": (0.0,) * 3, "image_std": (1.0,) * 3}
     if theirs.get("do_normalize", True):
         config = {name: tuple(theirs[name]) for name in config if name in theirs}
@@ -245,28 +218,3 @@ def _sides(size):
     if isinstance(size, dict):
         size = size["shortest_edge"] if "shortest_edge" in size else (size["height"], size["width"])
     return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def _read_json(file):
-    try:
-        return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"Expected whole JSON ({error}). Received: file={str(file)!r}") from error
-
-
-def _read_tensors(path, prefix):
-    import safetensors
-
-    files = sorted(path.glob("*.safetensors"))
-    if not files:
-        raise FileNotFoundError(f"Expected model.safetensors in the folder. Received: path={str(path)!r}")
-    tensors = {}
-    for file in files:
-        try:
-            with safetensors.safe_open(file, framework="numpy") as opened:
-                for name in opened.keys():  # noqa: SIM118 -- it is no mapping
-                    tensors[name.removeprefix(prefix)] = opened.get_tensor(name).astype(np.float32)
-        except safetensors.SafetensorError as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(f"Expected a whole safetensors file ({reason}). Received: file={str(file)!r}") from error
-    return tensors

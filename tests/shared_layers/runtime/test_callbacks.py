@@ -131,6 +131,23 @@ def test_best_and_last(tmp_path, mode, best):
     assert sorted(contents(tmp_path)) == ["best.keras", "last.keras"]
 
 
+def test_patience_ends_training_also_where_it_is_resumed(tmp_path):
+    def checkpoint():
+        return runtime.SafeCheckpoint(tmp_path, monitor="score", mode="max", patience=2)
+
+    values = Values([0.5, 0.7, 0.6, 0.65, 0.9])
+    fit(make_model(), 3, [values, checkpoint()])
+    resumed, model = checkpoint(), make_model()
+    assert resumed.resume(model) == 3
+    assert not resumed.is_out_of_patience(3)
+    history = fit(model, 5, [values, resumed], initial_epoch=3)
+    assert len(history["loss"]) == 1
+    again = checkpoint()
+    assert again.resume(make_model()) == 4
+    assert again.is_out_of_patience(4)
+    assert again.best == 0.7
+
+
 def test_best_has_the_averaged_weights_and_last_the_others(tmp_path):
     values = Values([0.5])
     model = make_model(use_ema=True, ema_momentum=0.9)

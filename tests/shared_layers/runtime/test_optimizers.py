@@ -58,8 +58,16 @@ def test_fused_adam_takes_the_gradient_of_an_embedding():
     np.testing.assert_allclose(*tables, rtol=1e-6)
 
 
+def test_a_variable_may_learn_at_a_rate_of_its_own():
+    slow, quick = (keras.Variable(np.array([2.0, -3.0], "float32"), name=name) for name in ("slow", "quick"))
+    optimizer = FusedAdam(0.1, rate_multipliers={slow.path: 0.25})
+    optimizer.apply([keras.ops.array([5.0, -1.0])] * 2, [slow, quick])
+    np.testing.assert_allclose(slow, [2.0 - 0.025, -3.0 + 0.025], rtol=1e-5)  # the first step is the gradient's sign
+    np.testing.assert_allclose(quick, [2.0 - 0.1, -3.0 + 0.1], rtol=1e-5)
+
+
 def test_fused_adam_is_made_again_from_its_config():
-    optimizer = FusedAdam(0.3, **OPTIONS)
+    optimizer = FusedAdam(0.3, **OPTIONS, rate_multipliers={"a/kernel": 0.5})
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, FusedAdam)
     assert again.get_config() == optimizer.get_config()

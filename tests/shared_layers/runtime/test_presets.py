@@ -37,6 +37,16 @@ class Importing(SmallModel):
         return path, load_weights, overrides
 
 
+class Adopting(OtherModel):
+    """Says what it was to be made from."""
+
+    relatives = (SmallModel,)
+
+    @classmethod
+    def adopt(cls, model, load_weights, overrides):
+        return model, load_weights, overrides
+
+
 @pytest.fixture
 def model():
     model = SmallModel(units=13)
@@ -154,6 +164,16 @@ def test_another_class_is_refused(tmp_path, name):
         OtherModel.from_preset(path)
 
 
+def test_a_relative_is_handed_to_the_class(model, tmp_path):
+    model.save_to_preset(tmp_path / "preset")
+    found, load_weights, overrides = Adopting.from_preset(tmp_path / "preset", num_classes=3)
+    assert_same(found, model)
+    assert (load_weights, overrides) == (True, {"num_classes": 3})
+    fresh, load_weights, _ = Adopting.from_preset(tmp_path / "preset", load_weights=False)
+    assert not load_weights
+    assert np.abs(fresh.get_weights()[0] - model.get_weights()[0]).max() > 0.01
+
+
 @pytest.mark.parametrize("cut", [20, 0.5])
 def test_truncated_keras_file(model, tmp_path, cut):
     path = tmp_path / "model.keras"
@@ -268,7 +288,7 @@ def test_hub(tmp_path, monkeypatch, source, repository):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     assert Importing.from_preset(source, units=5) == (tmp_path, True, {"units": 5})
-    assert asked == [(repository, ["*.json", "*.safetensors"])]
+    assert asked == [(repository, ["*.json", "*.txt", "*.model", "*.safetensors"])]
 
 
 def test_hub_without_an_answer(monkeypatch):

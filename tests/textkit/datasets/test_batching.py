@@ -1,10 +1,12 @@
 import itertools
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from textkit.datasets import batches
-from textkit.datasets.batching import least_padding
+from textkit.datasets.batching import encoded_batches
+from textkit.datasets.buckets import least_padding
 from textkit.vocabulary import Vocabulary
 
 SOURCE = Vocabulary(list("abcdefghij"))
@@ -256,3 +258,75 @@ class TestLeastPadding:
         assert len(found) == 4
         assert 5002 <= found[-1] < 5020
         np.testing.assert_allclose(found, found[-1] * np.arange(1, 5) / 4, rtol=0.02)
+
+
+class TestEncodedBatches:
+    LENGTHS = np.random.default_rng(3).geometric(0.1, 101).clip(1, 37)
+    MASK = np.arange(41) < LENGTHS[:, None]
+    IDS = np.where(MASK, np.arange(1, 102)[:, None], 0)  # the number of the text, from 1
+    INPUTS: ClassVar = {"token_ids": IDS, "padding_mask": MASK, "offsets": IDS[..., None] * [1, 2]}
+
+    def made(self, labels, **options):
+        options = {"batch_size": 7, "buckets": 4} | options
+        return list(encoded_batches(self.INPUTS, labels, **options).as_numpy_iterator())
+
+    @pytest.mark.parametrize("training", [False, True])
+    @pytest.mark.parametrize("size", [{"batch_size": 7}, {"batch_size": None, "batch_tokens": 150}])
+    def test_each_text_comes_once_with_its_label(self, size, training):
+        found = self.made(10 * np.arange(1, 102), training=training, **size)
+        seen = []
+        for inputs, labels, weights in found:
+            ids, mask = inputs["token_ids"], inputs["padding_mask"]
+            assert ids.shape == mask.shape
+            assert ids.size <= size.get("batch_tokens", 10_000)
+            np.testing.assert_array_equal(inputs["offsets"], ids[..., None] * [1, 2])
+            np.testing.assert_array_equal(ids, ids[:, :1] * mask)
+            np.testing.assert_array_equal(labels, 10 * ids[:, 0])
+            np.testing.assert_array_equal(mask.sum(axis=1), self.LENGTHS[ids[:, 0] - 1])
+            assert weights.dtype == "float32"
+            seen += ids[weights == 1, 0].tolist()
+            assert set(weights) <= {0, 1}
+        assert sorted(seen) == list(range(1, 102))
+
+    def test_widths_are_few_and_hold_little_padding(self):
+        few, one = (
+            [inputs["token_ids"].shape[1] for inputs, _, _ in self.made(self.LENGTHS, buckets=buckets)] for buckets in (4, 1)
+        )
+        assert 1 < len(set(few)) <= 4
+        assert set(one) == {self.LENGTHS.max()}
+        assert 2 * sum(few) < sum(one)
+
+    def test_labels_of_tokens_are_cut_as_the_tokens_are(self):
+        labels = {"tags": self.IDS + 5, "rows": self.IDS[..., None] * [1, 2, 3]}
+        for inputs, given, weights in self.made(labels, label_tokens=True):
+            np.testing.assert_array_equal(given["tags"], inputs["token_ids"] + 5)
+            assert given["rows"].shape == (*inputs["token_ids"].shape, 3)
+            real = weights.any(axis=1)
+            np.testing.assert_array_equal(weights[real], inputs["padding_mask"][real])
+
+    def test_labels_may_be_as_wide_as_the_texts(self):
+        labels = (np.eye(101)[:, :41], self.LENGTHS)
+        for inputs, (rows, lengths), _ in self.made(labels):
+            number = inputs["token_ids"][:, 0] - 1
+            np.testing.assert_array_equal(rows, np.eye(101)[number, :41])
+            np.testing.assert_array_equal(lengths, self.LENGTHS[number])
+
+    def test_weights_are_taken_along(self):
+        total = sum(weights.sum() for *_, weights in self.made(self.LENGTHS, weights=self.LENGTHS / 4))
+        assert total == self.LENGTHS.sum() / 4
+
+    def test_the_model_is_told_how_many_columns_labels_have(self):
+        signature = encoded_batches(self.INPUTS, np.zeros((101, 5)), batch_size=7).element_spec
+        assert signature[1].shape.as_list() == [None, 5]
+        assert signature[0]["offsets"].shape.as_list() == [None, None, 2]
+
+    def test_what_does_not_fit_is_refused(self):
+        with pytest.raises(ValueError, match=r"arrays of as many texts, .* Received: shapes \(101, 41\) and \(100,\)"):
+            self.made(np.zeros(100))
+        with pytest.raises(ValueError, match=r"at least 1. Received: shapes \(0, 3\) and None"):
+            encoded_batches({"padding_mask": np.zeros((0, 3), bool)}, np.zeros(0), batch_size=2)
+        mask = [[True, True], [False, True]]
+        with pytest.raises(ValueError, match=r"padding after the tokens. Received: tokens after padding in row 1"):
+            encoded_batches({"padding_mask": mask}, [0, 0], batch_size=2)
+        with pytest.raises(ValueError, match=r"one of batch_size and batch_tokens"):
+            self.made(self.LENGTHS, batch_tokens=9)

@@ -1,0 +1,163 @@
+"""Chinese reviews: what does masked pretraining on a newspaper add, to few labels and to many?
+
+    python -m scripts.pretrain_chinese --data FOLDER [--out runs/chinese] [--minutes 30] [--resume] [--smoke]
+
+`FOLDER` has `people_daily.txt`, whose lines are words with tags ("新年/t 讲话/n"), and `pos.txt` and `neg.txt`, a review a
+line. A small encoder learns to tell masked characters of the newspaper. It is then fine-tuned on 1 000 labelled reviews and
+on all of them, beside one of the same size that has read nothing before, and beside TF-IDF of characters with logistic
+regression. A hash of the text puts a review in train, validation or test; those that are in both files are left out.
+"""
+
+import argparse
+import json
+import pathlib
+import random
+import statistics
+
+import keras
+
+import textkit
+from scripts.tfidf import tfidf_predictions
+from shared_layers.runtime import get_strategy, write_aside
+from textkit import label_metrics
+from textkit.datasets.documents import file_documents
+from textkit.datasets.labelled import ClassifiedTexts
+from textkit.datasets.splits import SPLITS, carved
+from textkit.fine_tuning import fine_tune
+from textkit.label_evaluation import evaluate_labels
+from textkit.pretraining import evaluate_masked, pretrain
+
+CLASSES = ("negative", "positive")
+FEW = 1000
+VOCABULARY_SIZE = 6000
+SIZES = {"num_layers": 4, "num_heads": 4, "hidden_dim": 256, "intermediate_dim": 1024, "max_sequence_length": 128}
+MAX_LENGTH = 128
+# Of so little text each part is seen a few times: nothing is to be dropped.
+PRETRAINING = {"epochs": 40, "batch_tokens": 4096, "learning_rate": 1e-3, "warmup_steps": 300, "max_length": MAX_LENGTH}
+PRETRAINING_DROPOUT, DROPOUT = 0.0, 0.1
+FINE_TUNING = {
+    "few": {"epochs": 12, "batch_size": 32, "learning_rate": 3e-4},
+    "all": {"epochs": 4, "batch_size": 64, "learning_rate": 3e-4},
+}
+SEEDS = {"few": (0, 1, 2), "all": (0,)}  # with few labels chance has a large part: the mean counts
+
+SMOKE_LINES = 60
+SMOKE_SIZES = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 16, "max_sequence_length": 32}
+SMOKE_PRETRAINING = {"epochs": 1, "batch_tokens": 256, "max_length": 32}
+SMOKE = {"epochs": 1}
+
+
+def read_newspaper(folder, limit=None):
+    """The newspaper as `Documents`, a line each, words divided by spaces."""
+    return file_documents(pathlib.Path(folder) / "people_daily.txt", lines=True, tag_mark="/").limited(limit)
+
+
+def read_reviews(folder, limit=None):
+    """The reviews as `ClassifiedTexts`, drawn in an order of chance, without those that are said to be good and bad."""
+    texts = [
+        dict.fromkeys(line.strip() for line in (pathlib.Path(folder) / name).read_text("utf-8").splitlines() if line.strip())
+        for name in ("neg.txt", "pos.txt")
+    ]
+    rows = [((text,), label) for label, some in enumerate(texts) for text in some if text not in texts[1 - label]]
+    random.Random(0).shuffle(rows)
+    splits = carved({"train": rows[:limit]}, "reviews", lambda row: row[0][0])
+    return ClassifiedTexts(**splits, name="reviews", class_names=CLASSES)
+
+
+def run(folder, out, minutes=30.0, strategy="none", smoke=False, resume=False):
+    """Pretrains, fine-tunes and measures, and returns what it writes to `metrics.json` in the folder of the run."""
+    out = pathlib.Path(out)
+    limit = SMOKE_LINES if smoke else None
+    newspaper, reviews = read_newspaper(folder, limit), read_reviews(folder, limit)
+    lines = (line for document in newspaper.train for line in document)
+    texts = (text for (text,), _ in reviews.train)
+    tokenizer = textkit.Tokenizer.learn([*lines, *texts], "wordpiece", VOCABULARY_SIZE)
+    made = {**SIZES, **(SMOKE_SIZES if smoke else {}), "vocabulary_size": tokenizer.size, "tokenizer": tokenizer}
+    replicas = get_strategy(strategy)
+
+    keras.utils.set_random_seed(0)
+    with replicas.scope():
+        model = textkit.MaskedLanguageModel(**made, dropout=PRETRAINING_DROPOUT)
+    options = PRETRAINING | (SMOKE_PRETRAINING if smoke else {})
+    pretrained = out / "pretrained"
+    training = pretrain(model, newspaper, pretrained, minutes=minutes, resume=resume, **options)
+    best = textkit.MaskedLanguageModel.from_preset(pretrained / "best.keras")
+    masked = evaluate_masked(best, newspaper, max_length=options["max_length"])
+    metrics = {"pretraining": training, "masked": masked}
+
+    sources = {"without pretraining": None, "with pretraining": pretrained / "best.keras"}
+    for amount in FINE_TUNING:
+        data = few(reviews) if amount == "few" else reviews
+        metrics[amount] = {"train": len(data.train), "test": len(data.test), "TF-IDF": {"accuracy": [tfidf_accuracy(data)]}}
+        for name, source in sources.items():
+            runs = []
+            for seed in SEEDS[amount][:1] if smoke else SEEDS[amount]:
+                keras.utils.set_random_seed(seed)  # of what has new weights
+                with replicas.scope():
+                    model = classifier(made, source)
+                folder = out / f"{amount}_{name.split()[0]}_{seed}"
+                options = FINE_TUNING[amount] | (SMOKE if smoke else {})
+                fine_tune(model, data, folder, max_length=made["max_sequence_length"], seed=seed, resume=resume, **options)
+                best = textkit.TextClassifier.from_preset(folder / "best.keras")
+                runs.append(evaluate_labels(best, data, num_errors=0, max_length=made["max_sequence_length"]))
+            metrics[amount][name] = {"accuracy": [each["accuracy"] for each in runs]}
+            metrics[amount]["commonest class"] = {"accuracy": [runs[0]["baseline"]["accuracy"]]}
+    with write_aside(out / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return metrics
+
+
+def few(reviews):
+    """The same with few reviews to learn from, and as many to choose by."""
+    splits = {"train": reviews.train[:FEW], "validation": reviews.validation[:FEW], "test": reviews.test}
+    return ClassifiedTexts(**splits, name=f"{FEW} reviews", class_names=CLASSES)
+
+
+def classifier(made, source):
+    """A classifier of new weights, or on the encoder of a file."""
+    head = {"num_classes": len(CLASSES), "class_names": list(CLASSES), "dropout": DROPOUT}
+    if source is None:
+        return textkit.TextClassifier(**made, **head)
+    return textkit.TextClassifier.from_preset(source, **head)
+
+
+def tfidf_accuracy(data):
+    """What TF-IDF of characters and logistic regression reach on the same splits."""
+    train, validation, test = ([texts[0] for texts, _ in getattr(data, split)] for split in SPLITS)
+    known = data.labels("train"), data.labels("validation")
+    predicted = tfidf_predictions(train, known[0], validation, known[1], test, units="characters")
+    return label_metrics.accuracy(predicted, data.labels("test"))
+
+
+def table(metrics):
+    """The rows to be compared, as text in columns."""
+    rows = ("commonest class", "TF-IDF", "without pretraining", "with pretraining")
+    lines = [f"{'accuracy':<24}" + "".join(f"{metrics[amount]['train']:>8} labels" for amount in FINE_TUNING)]
+    for name in rows:
+        means = (statistics.mean(metrics[amount][name]["accuracy"]) for amount in FINE_TUNING)
+        lines.append(f"{name:<24}" + "".join(f"{mean:>15.4f}" for mean in means))
+    return "\n".join(lines)
+
+
+def main():
+    """Reads the command line and prints what was reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, help="folder with people_daily.txt, pos.txt and neg.txt")
+    parser.add_argument("--out", default="runs/chinese", help="folder of the runs")
+    parser.add_argument("--minutes", type=float, default=30.0, help="how long pretraining takes at most")
+    parser.add_argument("--strategy", default="none", help="none, mirrored or tpu")
+    parser.add_argument("--resume", action="store_true", help="go on from each run's last checkpoint")
+    parser.add_argument("--smoke", action="store_true", help="few lines, one epoch: does it run?")
+    given = parser.parse_args()
+    metrics = run(given.data, given.out, given.minutes, given.strategy, given.smoke, given.resume)
+    training, masked = metrics["pretraining"], metrics["masked"]
+    print(f"{training['parameters']} parameters, pretrained in {training['seconds'] / 60:.1f} minutes")
+    print(
+        f"masked accuracy {masked['accuracy']:.4f} of {masked['num_tokens']} tokens, perplexity {masked['perplexity']:.1f};"
+    )
+    print(f"telling {masked['baseline_token']!r} always: {masked['baseline_accuracy']:.4f}")
+    print(table(metrics))
+
+
+if __name__ == "__main__":
+    main()

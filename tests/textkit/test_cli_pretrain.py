@@ -1,0 +1,73 @@
+"""The commands `textkit pretrain` and `textkit export` of what it made; and one line for whatever is wrong."""
+
+import json
+import re
+
+import pytest
+
+from tests.textkit.test_pretraining import TOKENIZER, texts
+from textkit import MaskedLanguageModel
+
+SMALL = "--set num_layers=1 --set num_heads=2 --set hidden_dim=8 --set intermediate_dim=8 --max-length 12 --epochs 1"
+ROWS = {
+    "a file that is not there": ("pretrain no.txt --tokenizer tokenizer --out x", r"Expected a file .*path='no\.txt'"),
+    "an empty file": ("pretrain empty.txt --tokenizer tokenizer --out x", r"none in empty\.txt"),
+    "an unknown model": (f"pretrain text.txt {SMALL} --model bert_minni --tokenizer tokenizer --out x", r"bert_mini"),
+    "an unknown size": ("pretrain text.txt --set layers=3 --tokenizer tokenizer --out x", r"Unknown size; .*'num_layers'"),
+    "a size without a value": ("pretrain text.txt --set layers --tokenizer tokenizer --out x", r"Expected NAME=VALUE"),
+    "no tokenizer": (f"pretrain text.txt {SMALL} --out x", r"whose tokenizer has a mask.*tokenizer=None"),
+    "a set and a file": (
+        "pretrain tfds:imdb_reviews text.txt --tokenizer tokenizer --out x",
+        r"Expected one set of tensorflow",
+    ),
+    "no time": (f"pretrain text.txt {SMALL} --minutes 0 --tokenizer tokenizer --out x", r"above 0, or None.*minutes=0"),
+    "all masked": (f"pretrain text.txt {SMALL} --mask-share 1 --tokenizer tokenizer --out x", r"in \(0, 1\).*mask_share=1"),
+    "a beam of an encoder": ("export --model run --beam-width 3 --out y", r"Expected a translator for --beam-width.*'run'"),
+    "an unknown method": ("export --model run --method rolout --out y", r"Unknown method; did you mean 'rollout'"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "empty.txt").touch()
+    documents = texts(80)
+    every = [*documents.train, *documents.validation, *documents.test]
+    (folder / "text.txt").write_text("\n\n".join("\n".join(lines) for lines in every))
+    TOKENIZER.save(folder / "tokenizer")
+    return folder
+
+
+def test_text_to_an_encoder_that_is_served(command, folder):
+    code, said, wrong = command(f"pretrain text.txt {SMALL} --batch-tokens 120 --tokenizer tokenizer --out run")
+    assert code == 0, wrong
+    report = json.loads(said)
+    assert report == json.loads((folder / "run" / "report.json").read_text())
+    assert report["test"]["baseline_token"] in ("sun", "moon")
+    assert 0 <= report["test"]["accuracy"] <= 1
+    assert report["test"]["split"] == "test"
+    model = MaskedLanguageModel.from_preset(folder / "run" / "best.keras")
+    assert model.tokenizer.size == TOKENIZER.size
+    assert model.encoder.config["num_layers"] == 1
+
+    code, said, wrong = command("pretrain text.txt --max-length 12 --epochs 1 --model run --batch-tokens 120 --out further")
+    assert code == 0, wrong
+    code, said, wrong = command("export --model further --out served")
+    assert code == 0, wrong
+    assert (folder / "served" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize(("line", "message"), ROWS.values(), ids=ROWS)
+def test_bad_input_gets_one_line(command, folder, line, message):
+    if "--model run" in line and not (folder / "run").exists():
+        keras_model = MaskedLanguageModel(
+            vocabulary_size=TOKENIZER.size, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8, tokenizer=TOKENIZER
+        )
+        keras_model.save_to_preset(folder / "run")
+    code, said, wrong = command(line)
+    assert code == 2
+    assert said == ""
+    assert len(wrong.strip().splitlines()) == 1
+    assert re.search(message, wrong), wrong
+    assert not (folder / "x").exists()
+    assert not (folder / "y").exists()

@@ -1,0 +1,228 @@
+"""What a model with a head says of one text, and which logits and which tokens that comes from. NumPy only."""
+
+import dataclasses
+
+import numpy as np
+
+from shared_layers.runtime import unknown_name
+from textkit.heads import SpanClassifier, TextClassifier, TokenClassifier
+
+_SAID = 3  # classes, at most
+_LONGEST_SPAN = 30  # tokens, as in BERT's own
+
+
+@dataclasses.dataclass(frozen=True)
+class Divided:
+    """A text and its pair, divided.
+
+    Attributes:
+        text: str.
+        pair: str, the second text; or `None`.
+        tokens: list of n str, special ones included.
+        words: list of w str, those of the text and then those of the pair.
+        offsets: list of w (begin, end), in characters of the text or of the pair.
+        num_first: int, how many of the words are the text's.
+        word_of_token: list of n int, the index of each token's word, -1 for special tokens.
+    """
+
+    text: str
+    pair: str | None
+    tokens: list
+    words: list
+    offsets: list
+    num_first: int
+    word_of_token: list
+
+    @property
+    def belongs(self):
+        """float32 (n, w), 1 where a token is of a word."""
+        return (np.asarray(self.word_of_token)[:, None] == np.arange(len(self.words))).astype("float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a model said, and the part of it that is to be explained.
+
+    Attributes:
+        row: float (n,), weights of the tokens that this part is read from.
+        chosen: float, the shape of the logits, the weight of each in this part.
+        explained: str, what words can be for this part: "relevance for positive".
+        answer: str, all that was said.
+        target: int, (int, int) or `None`; see `textkit.explain`.
+        probabilities: float, the shape of the logits; or `None`.
+    """
+
+    row: np.ndarray
+    chosen: np.ndarray
+    explained: str
+    answer: str
+    target: int | tuple | None
+    probabilities: np.ndarray | None
+
+
+def reader_of(model):
+    """What reads the logits of a model: one of the functions below, or `None` where there are no answers to explain."""
+    return next((read for head, read in _READERS.items() if isinstance(model, head)), None)
+
+
+def read_class(model, logits, divided, target, word):
+    """Reads a `TextClassifier`.
+
+    Args:
+        model: the model.
+        logits: float (c,).
+        divided: `Divided`.
+        target: int, str or `None`.
+        word: `None`.
+
+    Returns:
+        An `Answer`.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    names = _names(model, len(logits))
+    index = int(logits.argmax()) if target is None else _class_index(names, target)
+    if model.problem == "regression":
+        probabilities = None
+        said = [
+            f"{logit:.2f}" if len(logits) == 1 else f"{name} {logit:.2f}" for name, logit in zip(names, logits, strict=True)
+        ]
+    else:
+        probabilities = _softmax(logits) if model.problem == "single" else 1 / (1 + np.exp(-logits))
+        largest = np.argsort(-probabilities, kind="stable")[:_SAID]
+        said = [f"{names[place]} {probabilities[place]:.2f}" for place in largest]
+    return Answer(
+        row=first_token(divided),
+        chosen=np.eye(len(logits))[index],
+        explained=f"relevance for {names[index] if len(logits) > 1 else 'a larger number'}",
+        answer=", ".join(said),
+        target=index,
+        probabilities=probabilities,
+    )
+
+
+def read_labels(model, logits, divided, target, word):
+    """Reads a `TokenClassifier`, where the label of a word is that of its first token.
+
+    Args:
+        model: the model.
+        logits: float (n, c).
+        divided: `Divided`.
+        target: int, str or `None`, the label of the word, or of each.
+        word: int; or `None` for all.
+
+    Returns:
+        An `Answer`.
+
+    Raises:
+        ValueError: there is no such label.
+    """
+    names = _names(model, logits.shape[1])
+    firsts = divided.belongs.argmax(0)  # (w,)
+    predicted = logits[firsts].argmax(-1)
+    labels = predicted if target is None else np.full_like(predicted, _class_index(names, target))
+    asked = np.arange(len(firsts)) if word is None else np.array([word])
+    chosen = np.zeros_like(logits)
+    chosen[firsts[asked], labels[asked]] = 1.0
+    one = None if target is None and word is None else int(labels[asked[0]])
+    where = "all words" if word is None else repr(divided.words[word])
+    return Answer(
+        row=chosen.sum(-1),
+        chosen=chosen,
+        explained=f"relevance for {'the labels' if one is None else names[one]} of {where}",
+        answer=", ".join(f"{each} {names[label]}" for each, label in zip(divided.words, predicted, strict=True)),
+        target=one,
+        probabilities=_softmax(logits),
+    )
+
+
+def read_span(model, logits, divided, target, word):
+    """Reads a `SpanClassifier`.
+
+    Args:
+        model: the model.
+        logits: float (n, 2), of the first token of an answer and of its last; token 0 stands for no answer.
+        divided: `Divided`; answers are looked for in the pair, or in the text where there is none.
+        target: (int, int), the first word of an answer and its last; or `None`.
+        word: `None`.
+
+    Returns:
+        An `Answer`.
+
+    Raises:
+        ValueError: there are no such words.
+    """
+    best = _best_span(logits, divided)
+    asked = best if target is None else target
+    chosen = np.zeros_like(logits)
+    if asked is None:
+        chosen[0] = 1.0
+    else:
+        _check_span(divided, asked)
+        chosen[divided.word_of_token.index(asked[0]), 0] = 1.0
+        chosen[len(logits) - 1 - divided.word_of_token[::-1].index(asked[1]), 1] = 1.0
+    return Answer(
+        row=chosen.sum(-1),
+        chosen=chosen,
+        explained=f"relevance for the answer {_span(divided, asked)!r}",
+        answer=_span(divided, best),
+        target=asked,
+        probabilities=_softmax(logits, axis=0),
+    )
+
+
+_READERS = {TextClassifier: read_class, TokenClassifier: read_labels, SpanClassifier: read_span}
+
+
+def first_token(divided):
+    """Weights (n,) of the first token alone, from which whole texts are read."""
+    return np.eye(len(divided.tokens))[0]
+
+
+def _best_span(logits, divided):
+    """The words (first, last) of the most likely answer, `None` where no answer is likelier."""
+    words = np.asarray(divided.word_of_token)
+    allowed = words >= (divided.num_first if divided.num_first < len(divided.words) else 0)
+    length = np.arange(len(logits)) - np.arange(len(logits))[:, None]  # from the first token down to the last across
+    fits = (length >= 0) & (length < _LONGEST_SPAN) & allowed[:, None] & allowed
+    scores = np.where(fits, logits[:, :1] + logits[:, 1], -np.inf)
+    if scores.max() <= logits[0].sum():
+        return None
+    first, last = np.unravel_index(scores.argmax(), scores.shape)
+    return int(words[first]), int(words[last])
+
+
+def _check_span(divided, words):
+    count, first = len(divided.words), divided.num_first
+    pair = not isinstance(words, str) and np.shape(words) == (2,)
+    if not pair or not 0 <= words[0] <= words[1] < count or (words[0] < first) != (words[1] < first):
+        raise ValueError(
+            f"Expected (first, last), words below {count} of one text, for a target. Received: target={words!r}"
+        )
+
+
+def _span(divided, words):
+    if words is None:
+        return "none"
+    source = divided.text if words[0] < divided.num_first else divided.pair
+    return source[divided.offsets[words[0]][0] : divided.offsets[words[1]][1]]
+
+
+def _names(model, count):
+    return [str(name) for name in model.class_names or range(count)]
+
+
+def _class_index(names, target):
+    if isinstance(target, str) and target in names:
+        return names.index(target)
+    if isinstance(target, str) and not target.isdecimal():
+        raise unknown_name("target", target, names)
+    if not isinstance(target, int | np.integer | str) or not 0 <= int(target) < len(names):
+        raise ValueError(f"target must be in [0, {len(names)}), or a name. Received: target={target!r}")
+    return int(target)
+
+
+def _softmax(logits, axis=-1):
+    weights = np.exp(logits - logits.max(axis, keepdims=True))
+    return weights / weights.sum(axis, keepdims=True)

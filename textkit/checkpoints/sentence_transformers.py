@@ -1,0 +1,31 @@
+"""sentence-transformers folders: how the states of a Hugging Face model become one vector."""
+
+from shared_layers.runtime import read_json, reading_config
+
+_MODULES = ("Transformer", "Pooling", "Normalize")
+_POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "token"}
+
+
+def read_pooling(path):
+    """Reads what follows the Transformer.
+
+    Args:
+        path: `pathlib.Path` of the folder.
+
+    Returns:
+        dict, arguments of `SentenceEncoder`; empty where the folder says nothing.
+
+    Raises:
+        ValueError: another pooling, or further layers.
+    """
+    if not (path / "modules.json").is_file():
+        return {}
+    with reading_config(path):
+        kinds = [module["type"].rpartition(".")[2] for module in read_json(path / "modules.json")]
+        if unknown := set(kinds) - set(_MODULES):
+            raise ValueError(f"Expected modules of {_MODULES}. Received: {', '.join(sorted(unknown))} in {str(path)!r}")
+        theirs = read_json(path / "1_Pooling" / "config.json")
+        modes = [name for name, is_on in theirs.items() if name.startswith("pooling_mode_") and is_on is True]
+        if len(modes) != 1 or modes[0] not in _POOLINGS:
+            raise ValueError(f"Expected one of {tuple(_POOLINGS)}. Received: {', '.join(modes) or 'none'} in {str(path)!r}")
+    return {"pooling": _POOLINGS[modes[0]], "normalize": "Normalize" in kinds}

@@ -1,0 +1,188 @@
+"""Which examples share a batch, so that little of it is padding, epoch by epoch; TensorFlow only (`tf.data`)."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from shared_layers.runtime import shard_by_row
+
+_BATCHES_OF_A_BUCKET = 4  # at least, where there are others
+_FINEST = 512  # lengths told apart
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bucket:
+    members: np.ndarray  # the examples
+    widths: tuple  # of the sides
+    rows: int  # of each batch
+
+
+class Buckets:
+    """Which examples share their batches; the same in every epoch.
+
+    Padding is work for nothing. So texts are put in buckets of few fixed widths, chosen for the least padding, and a batch
+    is drawn from one bucket: few shapes occur (each compiled once), and every epoch has the same number of batches. The
+    order within each bucket, and that of all batches, is drawn anew each epoch.
+
+    Args:
+        lengths: tuple of int64 (n,), of the sides of each example: a source and a target, or a text alone.
+        batch_size: int, the most rows of a batch; or
+        batch_tokens: int, the most tokens of a batch, padding included, of each side. Just one of the two.
+        buckets: int, the most widths of the first side, and of the next for each of these; 1 pads all to the longest there
+            is; 0 puts any examples in a batch, padded to its own longest.
+        multiple_of: int, divides the rows of every batch.
+
+    Attributes:
+        count: int, the batches of an epoch.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    def __init__(self, lengths, batch_size, batch_tokens, buckets, multiple_of):
+        check_batches(batch_size, batch_tokens, buckets=buckets, multiple_of=multiple_of)
+        self.lengths = lengths
+        self.batch_size, self.batch_tokens, self.multiple_of = batch_size, batch_tokens, multiple_of
+        self.fixed = buckets > 0
+        groups = [np.arange(len(lengths[0]))]
+        if self.fixed:
+            for side in lengths:  # sources, and targets among those of like sources
+                groups = [part for group in groups for part in self._cut(group, side, buckets)]
+        self.buckets = [self._bucket(group) for group in groups]
+        self.count = sum(-(-len(bucket.members) // bucket.rows) for bucket in self.buckets)
+
+    def dataset(self, make, signature, training=False, seed=0, first_epoch=None, change=None):
+        """Makes the batches.
+
+        Args:
+            make: function of (examples int64 (b,), how many of these count, widths of the sides) that gives a batch as
+                arrays; examples after those that count repeat others, to fill it.
+            signature: `tf.TensorSpec` of what it gives.
+            training: bool, whether to shuffle.
+            seed: int. The same seed gives the same batches, epoch by epoch.
+            first_epoch: int, in training: this epoch and all that follow, without end; `None` gives one an iteration, of a
+                number that is drawn.
+            change: function of (a batch, int32 (2,)), or `None`: what becomes of a batch, in the graph, with a seed that is
+                another for each batch of each epoch.
+
+        Returns:
+            `tf.data.Dataset`.
+        """
+
+        def epoch(number):
+            chance = np.random.default_rng((seed, int(number))) if training else None
+            for rows, real, widths in self.batches(chance):
+                yield make(rows, real, widths)
+
+        def made(number):
+            dataset = tf.data.Dataset.from_generator(epoch, args=(number,), output_signature=signature)
+            if change is None:
+                return dataset
+            seeds = tf.stack([seed, tf.cast(number, tf.int32)])
+            numbered = tf.data.Dataset.zip((dataset, tf.data.Dataset.counter()))
+            return numbered.map(lambda batch, index: change(batch, tf.random.fold_in(seeds, index)), tf.data.AUTOTUNE)
+
+        if not training:
+            dataset = made(0)
+        elif first_epoch is None:
+            dataset = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1).flat_map(made)
+        else:
+            dataset = tf.data.Dataset.counter(first_epoch).flat_map(made)
+        endless = training and first_epoch is not None
+        count = tf.data.INFINITE_CARDINALITY if endless else self.count
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+        return shard_by_row(dataset).prefetch(tf.data.AUTOTUNE)
+
+    def batches(self, chance):
+        """Yields (examples int64 (b,), how many of these count, widths of the sides).
+
+        Args:
+            chance: `np.random.Generator` for the order, or `None` for that of the buckets.
+        """
+        made = []
+        for bucket in self.buckets:
+            members = bucket.members if chance is None else chance.permutation(bucket.members)
+            for start in range(0, len(members), bucket.rows):
+                taken = members[start : start + bucket.rows]
+                made.append((np.resize(taken, bucket.rows), len(taken), bucket.widths))
+        for number in range(len(made)) if chance is None else chance.permutation(len(made)):
+            rows, real, widths = made[number]
+            yield rows, real, widths if self.fixed else self._widths(rows)
+
+    def _cut(self, members, lengths, count):
+        """Divides examples by length into at most so many groups of a few batches each."""
+        ends = least_padding(lengths[members], count)
+        group_of = np.searchsorted(ends, lengths[members])
+        groups, waiting = [], members[:0]
+        for number in range(len(ends)):
+            waiting = np.concatenate([waiting, members[group_of == number]])
+            if number == len(ends) - 1 or len(waiting) >= _BATCHES_OF_A_BUCKET * self._most_rows(waiting):
+                groups.append(waiting)
+                waiting = members[:0]
+        return groups
+
+    def _bucket(self, members):
+        # All batches of a bucket are of one size, so hardly a row is left to fill.
+        count = -(-len(members) // self._most_rows(members))
+        rows = -(-len(members) // count)
+        return _Bucket(members, self._widths(members), -(-rows // self.multiple_of) * self.multiple_of)
+
+    def _widths(self, members):
+        return tuple(max(int(lengths[members].max()), 1) for lengths in self.lengths)
+
+    def _most_rows(self, members):
+        rows = self.batch_size or self.batch_tokens // max(self._widths(members))
+        return max(rows // self.multiple_of, 1) * self.multiple_of
+
+
+def least_padding(lengths, count):
+    """Finds the widths that, each length being padded to the next of them, give the least padding in all.
+
+    Args:
+        lengths: int64 (n,).
+        count: int, the most widths.
+
+    Returns:
+        int64 (m,), increasing; the last is at least the longest.
+
+    Example:
+        >>> least_padding(np.array([3, 3, 3, 4, 9, 10]), 2)
+        array([ 4, 10])
+    """
+    step = -(-int(lengths.max()) // _FINEST)
+    values, counts = np.unique(-(-lengths // step) * step, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)])
+    padded = ((below[None, 1:] - below[:, None]) * values).astype("float64")  # of the values i to j, if these are a group
+    padded[np.tri(*padded.shape, -1, dtype=bool)] = np.inf
+    least, begins = np.where(np.arange(len(below)) == 0, 0, np.inf), []
+    for _ in range(min(count, len(values))):
+        total = least[:, None] + padded
+        begins.append(total.argmin(axis=0))
+        least = np.concatenate([[np.inf], total.min(axis=0)])
+    ends, last = [], len(values) - 1
+    for begin in reversed(begins):
+        ends.append(values[last])
+        last = begin[last] - 1
+    return np.array(ends[::-1])
+
+
+def check_batches(batch_size, batch_tokens, **numbers):
+    """Refuses sizes of batches that are none.
+
+    Args:
+        batch_size: int or `None`.
+        batch_tokens: int or `None`, and not as the other.
+        **numbers: by name: "buckets", at least 0, "max_target_length", at least 2, others at least 1; or `None`.
+
+    Raises:
+        ValueError: for the first that is not as it should be.
+    """
+    if (batch_size is None) == (batch_tokens is None):
+        raise ValueError(
+            f"Expected one of batch_size and batch_tokens. Received: batch_size={batch_size}, batch_tokens={batch_tokens}"
+        )
+    for name, value in {"batch_size": batch_size, "batch_tokens": batch_tokens, **numbers}.items():
+        least = {"buckets": 0, "max_target_length": 2}.get(name, 1)
+        if value is not None and value < least:
+            raise ValueError(f"Expected at least {least}. Received: {name}={value}")

@@ -1,0 +1,287 @@
+"""Heads on a `TextEncoder`: masked words, classes of texts and of words, spans, and vectors of sentences."""
+
+import keras
+from keras import ops
+
+from shared_layers import LayerNormalization, Linear
+from shared_layers.runtime import unknown_name
+from textkit.encoder import ACTIVATIONS
+from textkit.seq2seq import tied_logits
+from textkit.text_head import ClassHead, TextHead, linear_head
+
+PROBLEMS = ("single", "multi", "regression")
+POOLINGS = ("mean", "token")
+_HIDDEN = -1e9  # a logit of what cannot be
+
+
+@keras.saving.register_keras_serializable(package="textkit")
+class TextClassifier(ClassHead):
+    """Classifies texts or pairs of texts, or gives numbers for them.
+
+    It reads the pooled output; without a pooler, the first token's state. Compile it with a cross-entropy of logits, with
+    `keras.losses.BinaryCrossentropy(from_logits=True)` for several classes at once, with "mse" for numbers.
+
+    Args:
+        num_classes: int, c; of a regression, how many numbers.
+        problem: "single" (one class of each text), "multi" (any of them), "regression".
+        class_names, head_dropout, **encoder: as in `ClassHead`.
+
+    Call arguments:
+        as those of `TextEncoder`.
+
+    Returns:
+        logits (b, c) float32, or a dict; see `TextHead`.
+
+    Raises:
+        ValueError: an unknown problem, names that are not c.
+
+    Reference: Devlin et al. 2019, section 4.1; Liu et al. 2019 (whose classifier has the pooler as its first layer).
+
+    Example:
+
+    >>> import numpy as np
+    >>> from textkit import TextClassifier
+    >>> sizes = dict(vocabulary_size=11, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> TextClassifier(3, **sizes)({"token_ids": np.array([[2, 7, 3, 0]])}).shape.as_list()
+    [1, 3]
+    """
+
+    reads_pooler = True
+    checkpoint_head = "ForSequenceClassification"
+
+    def __init__(self, num_classes, problem="single", class_names=None, head_dropout=0.1, **kwargs):
+        super().__init__(num_classes, class_names, head_dropout, **kwargs)
+        if problem not in PROBLEMS:
+            raise unknown_name("problem", problem, PROBLEMS)
+        self.problem = problem
+
+    def outputs(self, seen, inputs, training):
+        states = seen["pooled_output"] if self.encoder.pooler is not None else seen["sequence_output"][:, 0]
+        return {"logits": self.classify(states, training)}
+
+    def get_config(self):
+        return {**super().get_config(), "problem": self.problem}
+
+
+@keras.saving.register_keras_serializable(package="textkit")
+class TokenClassifier(ClassHead):
+    """Classifies every token: names of persons and places, parts of speech.
+
+    Args:
+        num_classes, class_names, head_dropout, **encoder: as in `ClassHead`.
+
+    Call arguments:
+        as those of `TextEncoder`.
+
+    Returns:
+        logits (b, n, c) float32, or a dict; see `TextHead`. Which tokens count is for the sample weights to say.
+
+    Raises:
+        ValueError: names that are not c.
+
+    Reference: Devlin et al. 2019, section 5.3 (without a CRF).
+
+    Example:
+
+    >>> import numpy as np
+    >>> from textkit import TokenClassifier
+    >>> sizes = dict(vocabulary_size=11, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> TokenClassifier(5, **sizes)({"token_ids": np.array([[2, 7, 3, 0]])}).shape.as_list()
+    [1, 4, 5]
+    """
+
+    checkpoint_head = "ForTokenClassification"
+
+    def outputs(self, seen, inputs, training):
+        return {"logits": self.classify(seen["sequence_output"], training)}
+
+
+@keras.saving.register_keras_serializable(package="textkit")
+class SpanClassifier(TextHead):
+    """Finds where an answer begins and where it ends.
+
+    Args:
+        head_dropout: float in [0, 1), before the head.
+        **encoder: as in `TextHead`.
+
+    Call arguments:
+        as those of `TextEncoder`.
+
+    Returns:
+        dict of "start_logits" and "end_logits" (b, n) float32, -1e9 in padding; see `TextHead`. The first token stands for
+        "no answer".
+
+    Reference: Devlin et al. 2019, sections 4.2 and 4.3.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from textkit import SpanClassifier
+    >>> sizes = dict(vocabulary_size=11, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> seen = SpanClassifier(**sizes)({"token_ids": np.array([[2, 7, 3, 0]])})
+    >>> seen["start_logits"].shape.as_list(), seen["end_logits"].shape.as_list()
+    ([1, 4], [1, 4])
+    """
+
+    checkpoint_head = "ForQuestionAnswering"
+
+    def __init__(self, head_dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.head_dropout = head_dropout
+        self.dropout_layer = keras.layers.Dropout(head_dropout, dtype=self.dtype_policy, name="head_dropout")
+        self.head = linear_head(self, 2)
+        self.built = True
+
+    def outputs(self, seen, inputs, training):
+        logits = ops.cast(self.head(self.dropout_layer(seen["sequence_output"], training=training)), "float32")
+        logits = ops.where(self.encoder.padding_mask(inputs)[..., None], logits, _HIDDEN)
+        return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
+
+    def get_config(self):
+        return {**super().get_config(), "head_dropout": self.head_dropout}
+
+
+@keras.saving.register_keras_serializable(package="textkit")
+class SentenceEncoder(TextHead):
+    """A vector for each text, so that texts of like meaning lie close together.
+
+    Args:
+        pooling: "mean" (over the real tokens' states) or "token" (the first one's).
+        normalize: bool, to length 1: products of vectors are then cosines.
+        **encoder: as in `TextHead`.
+
+    Call arguments:
+        as those of `TextEncoder`.
+
+    Returns:
+        vectors (b, d) float32, or a dict with these as "embedding"; see `TextHead`.
+
+    Raises:
+        ValueError: an unknown pooling.
+
+    Reference: Reimers and Gurevych 2019, "Sentence-BERT", section 3.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from textkit import SentenceEncoder
+    >>> sizes = dict(vocabulary_size=11, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> SentenceEncoder(**sizes)({"token_ids": np.array([[2, 7, 3, 0]])}).shape.as_list()
+    [1, 8]
+    """
+
+    def __init__(self, pooling="mean", normalize=True, **kwargs):
+        super().__init__(**kwargs)
+        if pooling not in POOLINGS:
+            raise unknown_name("pooling", pooling, POOLINGS)
+        self.pooling = pooling
+        self.normalize = normalize
+        self.built = True
+
+    def outputs(self, seen, inputs, training):
+        states = ops.cast(seen["sequence_output"], "float32")
+        if self.pooling == "mean":
+            weights = ops.cast(self.encoder.padding_mask(inputs), "float32")[..., None]
+            vectors = ops.sum(states * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+        else:
+            vectors = states[:, 0]
+        if self.normalize:
+            vectors = ops.normalize(vectors, axis=-1)
+        return {"embedding": vectors}
+
+    @classmethod
+    def checkpoint_arguments(cls, path):
+        """What sentence-transformers says of a folder; see `textkit.checkpoints.sentence_transformers`."""
+        from textkit.checkpoints.sentence_transformers import read_pooling
+
+        return read_pooling(path)
+
+    def get_config(self):
+        return {**super().get_config(), "pooling": self.pooling, "normalize": self.normalize}
+
+
+@keras.saving.register_keras_serializable(package="textkit")
+class MaskedLanguageModel(TextHead):
+    """Says what stands where words were masked; its last matrix is the table of embeddings.
+
+    Args:
+        **encoder: as in `TextHead`.
+
+    Call arguments:
+        inputs: as those of `TextEncoder`, and optionally "mask_positions" (b, m) int: the places to look at, which costs
+            less than all.
+        others: as those of `TextEncoder`.
+
+    Returns:
+        logits (b, m, v) float32, without positions (b, n, v); or a dict; see `TextHead`.
+
+    Reference: Devlin et al. 2019, section 3.1, and appendix A.1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from textkit import MaskedLanguageModel
+    >>> model = MaskedLanguageModel(vocabulary_size=11, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=8)
+    >>> ids = {"token_ids": np.array([[2, 7, 3, 0]]), "mask_positions": np.array([[1, 2]])}
+    >>> model(ids).shape.as_list()
+    [1, 2, 11]
+    """
+
+    checkpoint_head = "ForMaskedLM"
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        config = self.encoder.config
+        activation, epsilon = config["activation"], config["layer_norm_epsilon"]
+        self.head = MaskedLanguageHead(activation, epsilon, dtype=self.dtype_policy, name="head")
+        self.head.build((None, None, config["hidden_dim"]), self.encoder.token_embedding.embeddings.shape)
+        self.built = True
+
+    def outputs(self, seen, inputs, training):
+        states, positions = seen["sequence_output"], inputs.get("mask_positions")
+        if positions is not None:
+            states = ops.take_along_axis(states, ops.cast(positions, "int32")[..., None], axis=1)
+        return {"logits": self.head(states, self.encoder.token_embedding.embeddings)}
+
+
+@keras.saving.register_keras_serializable(package="textkit")
+class MaskedLanguageHead(keras.layers.Layer):
+    """From states to logits: a linear map with an activation, a norm, the product with the embeddings, a bias.
+
+    Args:
+        activation: as in `TextEncoder`.
+        layer_norm_epsilon: float.
+
+    Call arguments:
+        states: float tensor (b, n, d).
+        table: float tensor (v, e), the embeddings.
+
+    Returns:
+        logits (b, n, v) float32.
+    """
+
+    def __init__(self, activation="gelu", layer_norm_epsilon=1e-12, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = activation
+        self.layer_norm_epsilon = layer_norm_epsilon
+
+    def build(self, states_shape, table_shape):
+        size, width = table_shape
+        self.transform = Linear(
+            width,
+            activation=ACTIVATIONS.get(self.activation, self.activation),
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+            dtype=self.dtype_policy,
+            name="transform",
+        )
+        self.transform.build(states_shape)
+        self.norm = LayerNormalization(epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name="norm")
+        self.norm.build((*states_shape[:-1], width))
+        self.bias = self.add_weight(name="bias", shape=(size,), initializer="zeros")
+
+    def call(self, states, table):
+        return tied_logits(self.norm(self.transform(states)), table) + ops.cast(self.bias, "float32")
+
+    def get_config(self):
+        own = {"activation": self.activation, "layer_norm_epsilon": self.layer_norm_epsilon}
+        return {**super().get_config(), **own}

@@ -1,0 +1,79 @@
+"""What a model says of many texts, those of like length together; TensorFlow only, as tokenizers are."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from textkit.tasks.encoding import INPUTS, encode
+
+_DTYPES = {name: tf.bool if name == "padding_mask" else tf.int32 for name in INPUTS}
+
+
+class Predictor:
+    """Runs a model on texts, a batch after the other in the order of their lengths, so that little of it is padding.
+
+    The graph is made once, for all lengths and numbers of texts; `model.predict` makes one for each new shape.
+
+    Args:
+        model: a `TextEncoder`, or a model with a head on one.
+        batch_size: int, texts of a batch. Few are padded less, and many are one large product: 8 serve a CPU.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from textkit import TextEncoder
+    >>> from textkit.prediction import Predictor
+    >>> encoder = TextEncoder(11, num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16)
+    >>> ids = np.array([[2, 7, 3, 0, 0], [2, 7, 5, 6, 3]])
+    >>> found = Predictor(encoder)({"token_ids": ids, "segment_ids": 0 * ids, "padding_mask": ids > 0})
+    >>> found["pooled_output"].shape, found["sequence_output"].shape
+    ((2, 8), (2, 5, 8))
+    """
+
+    def __init__(self, model, batch_size=8):
+        if batch_size < 1:
+            raise ValueError(f"Expected at least 1. Received: batch_size={batch_size}")
+        self.model, self.batch_size = model, batch_size
+        signature = {name: tf.TensorSpec((None, None), dtype) for name, dtype in _DTYPES.items()}
+        self._run = tf.function(lambda batch: model(batch, training=False), input_signature=[signature], autograph=False)
+
+    def __call__(self, texts, pairs=None, max_length=None, progress=None):
+        """Predicts.
+
+        Args:
+            texts: list of str, for a model with a tokenizer; or dict of arrays (n, t), see `textkit.tasks.encoding.encode`.
+            pairs: list of str, the second text of each; or `None`.
+            max_length: int, the most tokens of a text, for strings.
+            progress: callable of (done, total), or `None`.
+
+        Returns:
+            What the model gives of all of them, arrays (n, ...) in the order of the texts. What it gives of each token has t
+            columns as well, and zeros in padding.
+
+        Raises:
+            ValueError: no texts.
+        """
+        inputs = texts if isinstance(texts, dict) else encode(self.model.tokenizer, texts, pairs, max_length=max_length)
+        lengths = inputs["padding_mask"].sum(axis=1)
+        if not len(lengths):
+            raise ValueError("Expected texts. Received: none")
+        order = np.argsort(lengths, kind="stable")
+        found = self._room(len(order), inputs["token_ids"].shape[1])
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            longest = max(int(lengths[rows[-1]]), 1)
+            outputs = self._run({name: tf.constant(inputs[name][rows, :longest], _DTYPES[name]) for name in INPUTS})
+            for room, values in zip(keras.tree.flatten(found), keras.tree.flatten(outputs), strict=True):
+                room[(rows, *(slice(size) for size in values.shape[1:]))] = values.numpy()
+            if progress:
+                progress(start + len(rows), len(order))
+        return found
+
+    def _room(self, count, width):
+        """Zeros for what the model gives of so many texts, of so many tokens: sizes that the graph does not know."""
+
+        def make(output):
+            sizes = (width if size is None else size for size in output.shape[1:])
+            return np.zeros((count, *sizes), output.dtype.as_numpy_dtype)
+
+        return keras.tree.map_structure(make, self._run.get_concrete_function().structured_outputs)

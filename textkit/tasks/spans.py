@@ -1,0 +1,255 @@
+"""SpanTask: questions whose answers stand in a text, however long, which is read in windows."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from textkit import label_metrics
+from textkit.datasets.labelled import Questions
+from textkit.tasks import encoding
+from textkit.tasks.task import MEAN, Task
+
+STRIDE = 128  # tokens
+MAX_LENGTH = 384
+MAX_ANSWER = 30
+_ENDS = 20  # beginnings, and ends, of which answers are put together
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """An answer that was found.
+
+    Attributes:
+        text: str, as it stands in the context; "" for no answer.
+        begin: int, its first character in the context; -1 for no answer.
+        end: int, the place after its last; -1 for no answer.
+        score: float, the sum of the logits of its first and its last token.
+    """
+
+    text: str
+    begin: int
+    end: int
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """What a model reads of questions with their contexts.
+
+    Attributes:
+        inputs: dict of arrays (n, t), see `textkit.tasks.encoding.encode`: n windows, those to a question together.
+        offsets: int32 (n, t, 2), the characters of the context where each token begins and ends; -1 of all other tokens.
+        question: int64 (n,), which question each is of.
+    """
+
+    inputs: dict
+    offsets: np.ndarray
+    question: np.ndarray
+
+
+def make_windows(tokenizer, questions, contexts, max_length=MAX_LENGTH, stride=STRIDE):
+    """Cuts contexts into windows that, with the question, are short enough for a model.
+
+    Args:
+        tokenizer: `textkit.Tokenizer` whose pairs begin with a special token, which stands for no answer.
+        questions: list of str. Of one that is longer than half a window the rest is left out.
+        contexts: list of str, as many.
+        max_length: int, the most tokens of a window, with question and special tokens.
+        stride: int, how many tokens after a window's first one the next window begins.
+
+    Returns:
+        `Windows`.
+
+    Raises:
+        ValueError: no such tokenizer, no questions or not as many contexts, no room for a context.
+
+    Reference: Devlin et al. 2019, run_squad.py (`doc_stride`).
+    """
+    if len(questions) != len(contexts) or not questions:
+        raise ValueError(f"Expected a context for each question. Received: {len(contexts)} for {len(questions)} questions")
+    special = encoding.encode(tokenizer, [""], [""])["token_ids"].shape[1]
+    if not special:
+        raise ValueError(f"Expected a tokenizer that begins with a special token. Received: template={tokenizer.template!r}")
+    room = max_length - special
+    if room < 2 or stride < 1:
+        raise ValueError(f"Expected max_length above {special + 1}, and stride above 0. Received: {max_length=}, {stride=}")
+    windows, numbers = [], []
+    for number, row in enumerate(encoding.encoded_rows(tokenizer, questions, contexts, return_offsets=True)):
+        question, context = _parts(row["offsets"])
+        row["offsets"][question] = -1
+        places = np.arange(len(row["token_ids"]))
+        framing = ~np.isin(places, [*context, *question[room // 2 :]])
+        width = room - min(len(question), room // 2)
+        for start in _starts(len(context), width, stride):
+            kept = framing.copy()
+            kept[context[start : start + width]] = True
+            windows.append({name: values[kept] for name, values in row.items()})
+            numbers.append(number)
+    inputs = encoding.stack_rows(tokenizer, windows)
+    return Windows(offsets=inputs.pop("offsets"), inputs=inputs, question=np.array(numbers))
+
+
+def find_answers(
+    model,
+    questions,
+    contexts,
+    num_best=1,
+    *,
+    can_be_none=True,
+    max_length=MAX_LENGTH,
+    stride=STRIDE,
+    max_answer=MAX_ANSWER,
+    **options,
+):
+    """Finds the answers to questions in texts of any length.
+
+    Args:
+        model: a `SpanClassifier` with a tokenizer.
+        questions: list of str.
+        contexts: list of str, as many.
+        num_best: int, how many answers to each.
+        can_be_none: bool, whether it can be answered that there is no answer. Its score is that of the first token, in the
+            window where this is least.
+        max_length: see `make_windows`.
+        stride: the same.
+        max_answer: int, the most tokens of an answer.
+        **options: of `textkit.tasks.encoding.predict`.
+
+    Returns:
+        list of lists of `Found`, the best first.
+
+    Raises:
+        ValueError: see `make_windows`.
+
+    Reference: Devlin et al. 2019, sections 4.2 and 4.3.
+    """
+    windows = make_windows(model.tokenizer, questions, contexts, max_length, stride)
+    outputs = encoding.predict(model, windows.inputs, of_tokens=True, **options)
+    return _best(windows, outputs, contexts, num_best, can_be_none, max_answer)
+
+
+class SpanTask(Task):
+    """A `SpanClassifier` and `Questions`; see `Task`.
+
+    A window without the answer is one without an answer: its first token is beginning and end.
+
+    Args:
+        model, data: see `Task`.
+        max_length: int, the most tokens of a window; `None` for 384, or fewer where the model has fewer positions.
+        class_weights: `None`.
+        stride: int, see `make_windows`; `None` for 128, or fewer where windows are shorter.
+    """
+
+    data_class = Questions
+    monitor, mode = "val_loss", "min"
+
+    def __init__(self, model, data, max_length=None, class_weights=None, stride=None):
+        super().__init__(model, data, max_length)
+        self.refuse(class_weights=class_weights)
+        if max_length is None:
+            self.max_length = min(MAX_LENGTH, self.max_length or MAX_LENGTH)
+        self.stride = STRIDE if stride is None else stride
+
+    def loss(self):
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=MEAN)
+
+    def encode(self, split, training=False):
+        asked = getattr(self.data, split)
+        windows = self._windows(asked)
+        # Where there are several right answers, the first is learned.
+        answers = [each.answers[0] if each.answers else None for each in asked]
+        places = [
+            answer_tokens(offsets, answers[number])
+            for offsets, number in zip(windows.offsets, windows.question, strict=True)
+        ]
+        first, last = np.array(places, "int32").T
+        return windows.inputs, {"start_logits": first, "end_logits": last}, np.ones(len(first), "float32")
+
+    def measure(self, split, num_errors=10, **options):
+        asked = getattr(self.data, split)
+        windows = self._windows(asked)
+        outputs = encoding.predict(self.model, windows.inputs, of_tokens=True, **options)
+        contexts, wanted = [each.context for each in asked], [[answer.text for answer in each.answers] for each in asked]
+        can_be_none = not all(each.answers for each in self.data.train)
+        found = [best[0] for best in _best(windows, outputs, contexts, 1, can_be_none, MAX_ANSWER)]
+        texts = [each.text for each in found]
+        each_f1 = [label_metrics.answer_scores([text], [right])["f1"] for text, right in zip(texts, wanted, strict=True)]
+        wrong = [row for row in range(len(asked)) if each_f1[row] < 1]
+        wrong.sort(key=lambda row: (each_f1[row], -found[row].score))
+        unanswered = sum(not each.answers for each in self.data.train)
+        guesses = [""] * len(asked) if 2 * unanswered > len(self.data.train) else contexts
+        return {
+            **label_metrics.answer_scores(texts, wanted),
+            "baseline": label_metrics.answer_scores(guesses, wanted),
+            "errors": [
+                {"question": asked[row].question, "context": contexts[row], "answers": wanted[row], "predicted": texts[row]}
+                for row in wrong[:num_errors]
+            ],
+        }
+
+    def _windows(self, asked):
+        questions, contexts = [each.question for each in asked], [each.context for each in asked]
+        return make_windows(self.tokenizer, questions, contexts, self.max_length, self.stride)
+
+
+def answer_tokens(offsets, answer):
+    """Finds the tokens of an answer in a window.
+
+    Args:
+        offsets: int (t, 2), see `Windows`.
+        answer: `textkit.datasets.labelled.Answer`, or `None`.
+
+    Returns:
+        (int, int), the first and the last; (0, 0) where there is none, or not the whole of it.
+
+    Example:
+        >>> from textkit.datasets.labelled import Answer
+        >>> answer_tokens(np.array([[-1, -1], [0, 4], [5, 8], [8, 10], [-1, -1]]), Answer("sing", 5))
+        (2, 3)
+    """
+    context = np.flatnonzero(offsets[:, 1] >= 0)
+    if answer is None or not len(context):
+        return 0, 0
+    begins, ends = offsets[context].T
+    past = answer.begin + len(answer.text)
+    inside = context[(ends > answer.begin) & (begins < past)]
+    if not len(inside) or begins[0] > answer.begin or ends[-1] < past:
+        return 0, 0
+    return int(inside[0]), int(inside[-1])
+
+
+def _parts(offsets):
+    """Places of the tokens of the first text and of the second, of (t, 2) offsets of a pair."""
+    special = offsets[:, 0] < 0
+    part = np.where(special, 0, np.cumsum(special))
+    return np.flatnonzero(part == 1), np.flatnonzero(part > 1)
+
+
+def _starts(count, width, stride):
+    """Where windows of `width` begin so that the last ends with the last of `count` tokens."""
+    step = min(stride, width)
+    return range(0, max(count - width + step, 1), step)
+
+
+def _best(windows, outputs, contexts, num_best, can_be_none, max_answer):
+    """The best answers to each question: list of lists of `Found`."""
+    answers = [{} for _ in contexts]  # {(begin, end): score}
+    nothing = np.full(len(contexts), np.inf)
+    for row, number in enumerate(windows.question):
+        begin, end = outputs["start_logits"][row], outputs["end_logits"][row]
+        nothing[number] = min(nothing[number], float(begin[0]) + float(end[0]))
+        context = np.flatnonzero(windows.offsets[row, :, 1] >= 0)
+        firsts, lasts = (context[np.argsort(-logits[context], kind="stable")[:_ENDS]] for logits in (begin, end))
+        for first in firsts:
+            for last in lasts[(lasts >= first) & (lasts < first + max_answer)]:
+                span = int(windows.offsets[row, first, 0]), int(windows.offsets[row, last, 1])
+                score = float(begin[first]) + float(end[last])
+                answers[number][span] = max(score, answers[number].get(span, -np.inf))
+    found = []
+    for context, spans, score in zip(contexts, answers, nothing, strict=True):
+        ranked = [Found(context[begin:end], begin, end, value) for (begin, end), value in spans.items()]
+        if can_be_none or not ranked:
+            ranked.append(Found("", -1, -1, float(score)))
+        found.append(sorted(ranked, key=lambda each: -each.score)[:num_best])
+    return found

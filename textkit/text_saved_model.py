@@ -1,0 +1,211 @@
+"""A model on a `TextEncoder` as a SavedModel: strings in, labels and what speaks for them out; TensorFlow only."""
+
+import tensorflow as tf
+
+from shared_layers.runtime import export_saved_model, unknown_name
+from textkit.encoder import TextEncoder
+from textkit.evidence import CLASS_AGNOSTIC, METHODS, Question, encoder_of
+from textkit.heads import SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier
+
+_LONGEST_ANSWER = 30  # tokens, as in BERT's own
+
+
+def export_text_model(model, path, method="auto", max_length=None):
+    """Writes a `TextEncoder`, or a model with a head on one, as a SavedModel that loads where neither these packages nor
+    Keras is.
+
+    The tokenizer and the names of classes are inside. Its signatures take texts, string (b,), UTF-8, and give:
+
+    - `serving_default`, of a `TextClassifier` that knows one class of each text: label string (b,), probabilities float32
+      (b, c), class_names string (c,); of several classes, no label; of numbers, values float32 (b, c) alone. `serving_pairs`
+      (texts, pairs: string (b,)) is the same for two texts;
+    - of a `TokenClassifier`: tokens string (b, n), offsets int32 (b, n, 2), labels string (b, n), probabilities float32
+      (b, n, c), class_names. The label of a word is that of its first token;
+    - of a `SpanClassifier`, which takes texts, the questions, and pairs, what the answers are in: answer string (b,), "" for
+      none; begin and end int32 (b,), its characters in the pair, -1 for none; score float32 (b,), the sum of two logits;
+    - of other models, what `embed` gives;
+    - `embed` (not of pairs): embedding float32 (b, d), the vector of a `SentenceEncoder`, what the head of a
+      `TextClassifier` reads, of others the mean of all tokens' states;
+    - `explain` (and `explain_pairs` of a `TextClassifier`): what `serving_default` gives, tokens, offsets, and attributions
+      float32 (b, n), of each token, by the method. It also takes target int32 (b,): of a `TextClassifier` the class to
+      explain, of a `TokenClassifier` the token whose label is explained; -1 for the predicted one, or all.
+
+    Offsets are characters of a text, or of its pair; -1 of special tokens and of padding, whose tokens are "[CLS]" and the
+    like, and "". A server has nobody to warn: what is too long is cut, an empty text is one without tokens.
+
+    Byte pairs (GPT-2, RoBERTa) need TensorFlow alone. Of word pieces (BERT) and sentencepiece (ALBERT), whoever loads the
+    SavedModel has to `import tensorflow_text` before (which imports Keras); otherwise TensorFlow says that an op is not
+    registered.
+
+    Args:
+        model: the model, with a tokenizer.
+        path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
+        method: str, how attributions are found: the name of a function in `textkit.evidence`, or "auto":
+            "gradient_rollout", without a head "raw".
+        max_length: int, the most tokens of a text; `None` for as many as the model has learned positions for.
+
+    Raises:
+        ValueError: a model without a tokenizer or with fewer positions, a method that does not exist or needs a head, or the
+            folder holds something else.
+    """
+    encoder = encoder_of(model)
+    if not isinstance(encoder, TextEncoder):
+        raise ValueError(f"Expected a TextEncoder, or a model on one. Received: model={type(model).__name__}")
+    tokenizer = encoder.tokenizer
+    if tokenizer is None:
+        raise ValueError("Expected a model that was made with a tokenizer. Received: tokenizer=None")
+    read = next((read for head, read in _READERS.items() if isinstance(model, head)), None)
+    method = _resolve_method(method, read)
+    positions = encoder.config["max_sequence_length"] if encoder.config["positions"] == "learned" else None
+    if None not in (positions, max_length) and max_length > positions:
+        raise ValueError(f"Expected at most the model's {positions} positions. Received: max_length={max_length}")
+    max_length = positions if max_length is None else max_length
+
+    def encode(texts, pairs=None):
+        """What the encoder reads, at least one token wide also where there are no texts; and the offsets."""
+        inputs = tokenizer.encode(texts, pairs, max_length, return_offsets=True)
+        missing = tf.maximum(1 - tf.shape(inputs["token_ids"])[1], 0)
+        inputs = {
+            name: tf.pad(values, [(0, 0), (0, missing), (0, 0)][: values.shape.rank]) for name, values in inputs.items()
+        }
+        return inputs, inputs.pop("offsets")
+
+    def describe(inputs, offsets):
+        return {"tokens": tf.where(inputs["padding_mask"], tokenizer.to_tokens(inputs["token_ids"]), ""), "offsets": offsets}
+
+    def embed(texts):
+        inputs, _ = encode(texts)
+        seen = encoder(inputs, training=False)
+        if isinstance(model, SentenceEncoder):
+            return {"embedding": model.outputs(seen, inputs, training=False)["embedding"]}
+        if isinstance(model, TextClassifier):
+            return {"embedding": tf.cast(_read_by_head(model, seen), tf.float32)}
+        weights = tf.cast(inputs["padding_mask"], tf.float32)[..., None]
+        states = tf.reduce_sum(tf.cast(seen["sequence_output"], tf.float32) * weights, axis=1)
+        return {"embedding": states / tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)}
+
+    def serve(texts, pairs=None):
+        inputs, offsets = encode(texts, pairs)
+        outputs = model(inputs, training=False)
+        answer, _, _ = read(model, outputs, describe(inputs, offsets), pairs, None)
+        return answer
+
+    def explain(texts, pairs=None, target=None):
+        inputs, offsets = encode(texts, pairs)
+        described = describe(inputs, offsets)
+        if read is None:
+            answer, chosen = embed(texts), None
+            pooled = getattr(model, "pooling", "token") == "mean"
+            row = tf.cast(inputs["padding_mask"] if pooled else _first(described), tf.float32)
+        else:
+            answer, row, chosen = read(model, model(inputs, training=False), described, pairs, target)
+        # each token is a word of its own
+        words = tf.where(offsets[..., 0] >= 0, tf.range(tf.shape(offsets)[1]), -1)
+        blank = next(each for each in (tokenizer.mask_id, tokenizer.unknown_id, tokenizer.pad_id) if each is not None)
+        row = tf.math.divide_no_nan(row, tf.reduce_sum(row, axis=1, keepdims=True))
+        evidence = METHODS[method](model, inputs, Question(row, chosen, words, blank))
+        return {**answer, **described, "attributions": tf.where(inputs["padding_mask"], evidence, 0.0)}
+
+    strings = {name: tf.TensorSpec((None,), tf.string, name=name) for name in ("texts", "pairs")}
+    one, two, target = [strings["texts"]], [*strings.values()], tf.TensorSpec((None,), tf.int32, name="target")
+    signatures = {"embed": (embed, one)}
+    if read is None:
+        signatures |= {"serving_default": (embed, one), "explain": (explain, one)}
+    elif isinstance(model, SpanClassifier):
+        signatures |= {"serving_default": (serve, two), "explain": (explain, two)}
+    else:
+        signatures["serving_default"] = serve, one
+        signatures["explain"] = lambda texts, target: explain(texts, None, target), [*one, target]
+    if isinstance(model, TextClassifier):
+        signatures |= {"serving_pairs": (serve, two), "explain_pairs": (explain, [*two, target])}
+    export_saved_model(path, signatures, model.variables, assets=[tokenizer])
+
+
+def _resolve_method(method, read):
+    if method == "auto":
+        return "raw" if read is None else "gradient_rollout"
+    if method not in METHODS:
+        raise unknown_name("method", method, ("auto", *METHODS))
+    if read is None and method not in CLASS_AGNOSTIC:
+        raise ValueError(f"Expected {' or '.join(map(repr, CLASS_AGNOSTIC))} without a head. Received: method={method!r}")
+    return method
+
+
+# What a model says, in the graph; `textkit.answers` has the same for one text, of words. Each takes the model, its outputs,
+# {"tokens", "offsets"}, pairs or `None`, and the target or `None`; and gives the dict of answers, float32 (b, n) of the
+# tokens that they are read from, and the weights of the logits in what is explained.
+
+
+def _read_class(model, logits, described, pairs, target):
+    names = _names(model)
+    if model.problem == "regression":
+        answer = {"values": logits}
+    else:
+        probabilities = tf.nn.softmax(logits) if model.problem == "single" else tf.nn.sigmoid(logits)
+        answer = {"probabilities": probabilities, "class_names": names}
+    predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    if model.problem == "single":
+        answer["label"] = tf.gather(names, predicted)
+    asked = predicted if target is None else tf.where(target < 0, predicted, target)
+    return answer, tf.cast(_first(described), tf.float32), tf.one_hot(asked, model.num_classes)
+
+
+def _read_labels(model, logits, described, pairs, target):
+    names, is_text = _names(model), described["offsets"][..., 0] >= 0
+    predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+    answer = {
+        **described,
+        "labels": tf.where(is_text, tf.gather(names, predicted), ""),
+        "probabilities": tf.where(is_text[..., None], tf.nn.softmax(logits), 0.0),
+        "class_names": names,
+    }
+    asked = is_text
+    if target is not None:
+        asked &= (target[:, None] < 0) | (tf.range(tf.shape(predicted)[1]) == target[:, None])
+    row = tf.cast(asked, tf.float32)
+    return answer, row, row[..., None] * tf.one_hot(predicted, model.num_classes)
+
+
+def _read_span(model, outputs, described, pairs, target):
+    starts, ends, offsets = outputs["start_logits"], outputs["end_logits"], described["offsets"]
+    count = tf.shape(starts)[1]
+    special = offsets[..., 0] < 0
+    # the pair begins after the second special token
+    allowed = ~special & (tf.cumsum(tf.cast(special, tf.int32), axis=1) > 1)
+    length = tf.range(count) - tf.range(count)[:, None]
+    fits = (length >= 0) & (length < _LONGEST_ANSWER) & allowed[:, :, None] & allowed[:, None]
+    scores = tf.where(fits, starts[:, :, None] + ends[:, None], -1e9)
+    # no answer is the first token alone, and goes before an answer as likely
+    scores = tf.reshape(scores, (tf.shape(starts)[0], count * count))
+    scores = tf.concat([starts[:, :1] + ends[:, :1], scores[:, 1:]], axis=1)
+    best = tf.argmax(scores, axis=1, output_type=tf.int32)
+    first, last = best // count, best % count
+    begin = tf.gather(offsets[..., 0], first, axis=1, batch_dims=1)
+    end = tf.gather(offsets[..., 1], last, axis=1, batch_dims=1)
+    pairs = tf.strings.unicode_transcode(pairs, "UTF-8", "UTF-8")  # what is no UTF-8 is a character to the tokenizer
+    answer = {
+        "answer": tf.strings.substr(pairs, tf.maximum(begin, 0), end - begin, unit="UTF8_CHAR"),
+        "begin": begin,
+        "end": end,
+        "score": tf.reduce_max(scores, axis=1),
+    }
+    chosen = tf.stack([tf.one_hot(first, count), tf.one_hot(last, count)], axis=-1)
+    return answer, tf.reduce_sum(chosen, axis=-1), chosen
+
+
+_READERS = {TextClassifier: _read_class, TokenClassifier: _read_labels, SpanClassifier: _read_span}
+
+
+def _names(model):
+    return tf.constant([str(name) for name in model.class_names or range(model.num_classes)])
+
+
+def _first(described):
+    """bool (b, n), the first token of each text."""
+    shape = tf.shape(described["tokens"])
+    return tf.broadcast_to(tf.range(shape[1]) == 0, shape)
+
+
+def _read_by_head(model, seen):
+    """What the head of a `TextClassifier` reads (b, d)."""
+    return seen["sequence_output"][:, 0] if model.encoder.pooler is None else seen["pooled_output"]

@@ -1,0 +1,1 @@
+"""How each kind of `textkit.Tokenizer` divides a text; in the graph."""
