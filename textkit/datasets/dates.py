@@ -144,9 +144,11 @@ class DatedText:
     Attributes:
         source: str.
         target: str, "2026-11-21".
-        alignment: tuple of 10 tuples of int: for each character of the target, those of the source that give it. One for a
-            digit that is there; for a digit of a month's name all of its letters; for a zero that is not written the
-            digit it would precede and the neighbours of that; none for the hyphens.
+        alignment: tuple of 10 tuples of int: for each character of the target, those of the source that may give it. One
+            for a digit that is there; none for the hyphens. What is not written as a digit of its own may be read from
+            what says it and from the character on either side, where that is seen to begin or end: for a digit of a
+            month's name all of its letters and their neighbours, for a zero that is left out the digit it would precede
+            and the neighbours of that.
         language: str.
     """
 
@@ -268,7 +270,7 @@ def write(date, language, form, change=str):
             for index, places in links.items():
                 alignment[index] = tuple(len(source) + place for place in places)
             source += text
-    # A zero that is not written may have no neighbour.
+    # at the text's ends there is no neighbour
     alignment = tuple(tuple(place for place in places if 0 <= place < len(source)) for places in alignment)
     return DatedText(change(source), date.isoformat(), alignment, language)
 
@@ -296,7 +298,7 @@ def _write_field(date, language, field):
         if not ones:
             return _whole(tens, _DAY)
         after = len(tens) + 1
-        return f"{tens}-{ones}", {_DAY[0]: range(len(tens)), _DAY[1]: range(after, after + len(ones))}
+        return f"{tens}-{ones}", {_DAY[0]: _around(0, len(tens)), _DAY[1]: _around(after, after + len(ones))}
     if field == "hy":
         text, links = _digits(str(date.year), _YEAR)
         return "".join(_HAN[int(digit)] for digit in text), links
@@ -308,12 +310,17 @@ def _write_field(date, language, field):
 
 def _digits(text, places):
     if len(text) < len(places):  # no zero is written: the digit stands between others than digits
-        return text, {places[0]: (-1, 0, 1), places[1]: (0,)}
+        return text, {places[0]: _around(0, 1), places[1]: (0,)}
     return text, {index: (place,) for place, index in enumerate(places)}
 
 
 def _whole(text, places):
-    return text, {index: range(len(text)) for index in places}
+    return text, {index: _around(0, len(text)) for index in places}
+
+
+def _around(begin, end):
+    """The places from one to before another, and one on either side."""
+    return range(begin - 1, end + 1)
 
 
 def _han(number, places):
