@@ -172,6 +172,15 @@ LINEAR_HEADS = {
     "ForTokenClassification": {},
     "ForQuestionAnswering": dict.fromkeys(KEYS, "qa_outputs"),
 }
+# The key of the dropout before a classifier, and its value where there is none; without either it is that of the encoder.
+_CLASSIFIER_DROPOUT = {
+    **dict.fromkeys(("bert", "roberta", "electra"), ("classifier_dropout", None)),
+    "albert": ("classifier_dropout_prob", 0.1),
+}
+HEAD_DROPOUT = {
+    "ForSequenceClassification": {**_CLASSIFIER_DROPOUT, "distilbert": ("seq_classif_dropout", 0.2)},
+    "ForTokenClassification": {**_CLASSIFIER_DROPOUT, "distilbert": ("dropout", 0.1)},
+}
 # Heads for other tasks, tied copies, poolers that nobody reads, and numbers that PyTorch keeps beside the weights.
 OTHERS = re.compile(
     r"(cls|lm_head|predictions|generator_\w+|discriminator_predictions|vocab_\w+|sop_classifier|(pre_)?classifier|qa_outputs"

@@ -81,7 +81,7 @@ def read(path, load_weights, cls):
         cls: the class that is to be made.
 
     Returns:
-        config: dict, constructor arguments; those of its head where the folder has such a head.
+        config: dict, constructor arguments; those of its classes where the folder has such a head.
         weights: dict, a weight's path in the model -> float32 array; empty without `load_weights`.
         has_head: bool.
 
@@ -101,6 +101,10 @@ def read(path, load_weights, cls):
         config = _model_config(kind, theirs)
         head = cls.checkpoint_head
         has_head = _has_head(kind, head, theirs)
+        if head in families.HEAD_DROPOUT:
+            key, default = families.HEAD_DROPOUT[head][kind]
+            given = theirs.get(key, default)
+            config["head_dropout"] = config["dropout"] if given is None else given
         config |= _head_config(head, theirs) if has_head else {}
     tensors = {}
     if load_weights:

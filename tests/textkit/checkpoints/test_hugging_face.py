@@ -216,6 +216,31 @@ def test_the_problem_is_read(tmp_path, config, expected):
 
 
 @pytest.mark.parametrize(
+    ("kind", "config", "of_texts", "of_words"),
+    [
+        ("bert", {"classifier_dropout": 0.4}, 0.4, 0.4),
+        ("roberta", {"classifier_dropout": 0.0}, 0.0, 0.0),
+        ("electra", {"classifier_dropout": None, "hidden_dropout_prob": 0.3}, 0.3, 0.3),
+        ("bert", {"hidden_dropout_prob": 0.3}, 0.3, 0.3),
+        ("albert", {"classifier_dropout_prob": 0.4}, 0.4, 0.4),
+        ("albert", {"hidden_dropout_prob": 0.0}, 0.1, 0.1),
+        ("albert", {"classifier_dropout_prob": None, "hidden_dropout_prob": 0.3}, 0.3, 0.3),
+        ("distilbert", {"seq_classif_dropout": 0.4, "dropout": 0.3}, 0.4, 0.3),
+        ("distilbert", {}, 0.2, 0.1),
+    ],
+)
+def test_the_dropout_before_a_classifier_is_read(tmp_path, kind, config, of_texts, of_words):
+    folder = write(tmp_path, kind, **config)
+    for cls, expected in ((TextClassifier, of_texts), (TokenClassifier, of_words)):
+        model = cls.from_preset(folder, num_classes=3)
+        assert (model.head_dropout, model.dropout_layer.rate) == (expected, expected)
+        assert cls.from_preset(folder, num_classes=3, head_dropout=0.25).head_dropout == 0.25
+    heads = write(tmp_path, kind, "ForSequenceClassification", **config)
+    assert TextClassifier.from_preset(heads).head_dropout == of_texts
+    assert SpanClassifier.from_preset(heads, load_weights=False).head_dropout == 0.0
+
+
+@pytest.mark.parametrize(
     ("mode", "modules", "expected"),
     [
         ("mean_tokens", ["Transformer", "Pooling", "Normalize"], ("mean", True)),
