@@ -1,4 +1,4 @@
-"""Sequence-to-sequence models that show what they attend to, recurrent and Transformer.
+"""Text encoders with their heads, and sequence-to-sequence models, that show what they attend to.
 
 The names load on first use, so that `import textkit` stays light: neither tensorflow-datasets nor keras-nlp is imported.
 """
