@@ -6,9 +6,9 @@ import numpy as np
 
 from shared_layers.runtime import unknown_name
 from textkit.heads import SpanClassifier, TextClassifier, TokenClassifier
+from textkit.span_search import best_spans
 
 _SAID = 3  # classes, at most
-_LONGEST_SPAN = 30  # tokens, as in BERT's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,13 +184,8 @@ def _best_span(logits, divided):
     """The words (first, last) of the most likely answer, `None` where no answer is likelier."""
     words = np.asarray(divided.word_of_token)
     allowed = words >= (divided.num_first if divided.num_first < len(divided.words) else 0)
-    length = np.arange(len(logits)) - np.arange(len(logits))[:, None]  # from the first token down to the last across
-    fits = (length >= 0) & (length < _LONGEST_SPAN) & allowed[:, None] & allowed
-    scores = np.where(fits, logits[:, :1] + logits[:, 1], -np.inf)
-    if scores.max() <= logits[0].sum():
-        return None
-    first, last = np.unravel_index(scores.argmax(), scores.shape)
-    return int(words[first]), int(words[last])
+    [(first, last, score)] = best_spans(*logits.T, allowed)
+    return None if score <= logits[0].sum(dtype="float64") else (int(words[first]), int(words[last]))
 
 
 def _check_span(divided, words):

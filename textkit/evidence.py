@@ -24,7 +24,7 @@ class Question:
         chosen: float32, the shape of the logits: the weights of each in what is explained; `None` for the class-agnostic
             methods.
         words: int32 (b, n), the word that each token is of, -1 for special tokens.
-        blank_id: int, the id of the token that says nothing: "[MASK]", or the unknown one.
+        blank_id: int, the id of the token that says nothing, see `textkit.Tokenizer`.
     """
 
     row: tf.Tensor

@@ -117,7 +117,7 @@ def explain(model, text, pair=None, method="auto", target=None, word=None, **opt
         row=tf.constant(row / row.sum(), tf.float32)[None],
         chosen=chosen,
         words=tf.constant(divided.word_of_token, tf.int32)[None],
-        blank_id=_blank_id(encoder.tokenizer),
+        blank_id=encoder.tokenizer.blank_id,
     )
     evidence = METHODS[method](model, inputs, question, **options)
     return Explanation(
@@ -214,8 +214,3 @@ def _attending(divided, row):
         return "what the words attend to, on average"
     [word] = words
     return f"what {divided.tokens[row.argmax()] if word < 0 else repr(divided.words[word])} attends to"
-
-
-def _blank_id(tokenizer):
-    """The id of what says nothing."""
-    return next(index for index in (tokenizer.mask_id, tokenizer.unknown_id, tokenizer.pad_id) if index is not None)

@@ -81,7 +81,8 @@ def fine_tune(
 
     Returns:
         dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" or "best_loss" (of
-        validation), and "history" {metric: values of the epochs trained now}.
+        validation), "num_cut" (how many examples of train have more tokens than the model is given: texts or, of spans,
+        questions), and "history" {metric: values of the epochs trained now}.
 
     Raises:
         ValueError: an option out of its range, a model without a head or a tokenizer, data of another task, problem or
@@ -133,7 +134,7 @@ def fine_tune(
         if is_chief(strategy):
             _begin(folder, first_epoch, model)
 
-    return fit_run(
+    summary = fit_run(
         model,
         lambda first_epoch: encoded_batches(*encoded, training=True, first_epoch=first_epoch, **given),
         encoded_batches(*task.encode("validation"), **given),
@@ -147,6 +148,7 @@ def fine_tune(
         resume=resume,
         progress=progress,
     )
+    return {**summary, "num_cut": task.count_cut("train")}
 
 
 def freeze_layers(model, count):

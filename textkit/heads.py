@@ -56,8 +56,11 @@ class TextClassifier(ClassHead):
         self.problem = problem
 
     def outputs(self, seen, inputs, training):
-        states = seen["pooled_output"] if self.encoder.pooler is not None else seen["sequence_output"][:, 0]
-        return {"logits": self.classify(states, training)}
+        return {"logits": self.classify(self.pooled(seen), training)}
+
+    def pooled(self, seen):
+        """What is classified (b, d), of the encoder's dict of outputs."""
+        return seen["sequence_output"][:, 0] if self.encoder.pooler is None else seen["pooled_output"]
 
     def get_config(self):
         return {**super().get_config(), "problem": self.problem}
@@ -179,12 +182,11 @@ class SentenceEncoder(TextHead):
         self.built = True
 
     def outputs(self, seen, inputs, training):
-        states = ops.cast(seen["sequence_output"], "float32")
+        states = seen["sequence_output"]
         if self.pooling == "mean":
-            weights = ops.cast(self.encoder.padding_mask(inputs), "float32")[..., None]
-            vectors = ops.sum(states * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+            vectors = mean_state(states, self.encoder.padding_mask(inputs))
         else:
-            vectors = states[:, 0]
+            vectors = ops.cast(states[:, 0], "float32")
         if self.normalize:
             vectors = ops.normalize(vectors, axis=-1)
         return {"embedding": vectors}
@@ -285,3 +287,9 @@ class MaskedLanguageHead(keras.layers.Layer):
     def get_config(self):
         own = {"activation": self.activation, "layer_norm_epsilon": self.layer_norm_epsilon}
         return {**super().get_config(), **own}
+
+
+def mean_state(states, padding_mask):
+    """The mean of the real tokens' states (b, n, d): (b, d) float32, 0 where there are none."""
+    weights = ops.cast(padding_mask, "float32")[..., None]
+    return ops.sum(ops.cast(states, "float32") * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)

@@ -1,7 +1,10 @@
 """How well a model labels texts, words or spans that it has not seen, beside an answer that reads none of them."""
 
+import functools
+
 from shared_layers.runtime import unknown_name
 from textkit.datasets.splits import SPLITS
+from textkit.prediction import Predictor
 from textkit.tasks import make_task
 
 
@@ -20,7 +23,8 @@ def evaluate_labels(model, data, split="test", *, max_length=None, stride=None, 
         progress: callable of (done, total), or `None`.
 
     Returns:
-        dict, ready for JSON: "data", "split", "num_examples" and
+        dict, ready for JSON: "data", "split", "num_examples", "num_cut" (how many of these have more tokens than the model
+        is given: texts or, of spans, questions) and
 
         - of classes of texts: "accuracy", "macro_f1", "matthews_correlation" (of several at once "micro_f1"), "classes"
           {name: precision, recall, F1 and how many there are}, "confusion" {"classes", "counts": how many of the class of
@@ -42,5 +46,6 @@ def evaluate_labels(model, data, split="test", *, max_length=None, stride=None, 
     if num_errors < 0:
         raise ValueError(f"Expected a number of at least 0. Received: num_errors={num_errors}")
     task = make_task(model, data, max_length=max_length, stride=stride)
-    measured = task.measure(split, num_errors, batch_size=batch_size, progress=progress)
-    return {"data": data.name, "split": split, "num_examples": len(getattr(data, split)), **measured}
+    measured = task.measure(split, functools.partial(Predictor(model, batch_size), progress=progress), num_errors)
+    found = {"data": data.name, "split": split, "num_examples": len(getattr(data, split)), "num_cut": task.count_cut(split)}
+    return {**found, **measured}

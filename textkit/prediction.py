@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textkit.tasks.encoding import INPUTS, encode
+from textkit.encoding import INPUTS, encode
 
 _DTYPES = {name: tf.bool if name == "padding_mask" else tf.int32 for name in INPUTS}
 
@@ -41,14 +41,14 @@ class Predictor:
         """Predicts.
 
         Args:
-            texts: list of str, for a model with a tokenizer; or dict of arrays (n, t), see `textkit.tasks.encoding.encode`.
+            texts: list of str, for a model with a tokenizer; or dict of arrays (n, t), see `textkit.encoding.encode`.
             pairs: list of str, the second text of each; or `None`.
             max_length: int, the most tokens of a text, for strings.
             progress: callable of (done, total), or `None`.
 
         Returns:
             What the model gives of all of them, arrays (n, ...) in the order of the texts. What it gives of each token has t
-            columns as well, and zeros in padding.
+            columns as well; those of padding say nothing.
 
         Raises:
             ValueError: no texts.

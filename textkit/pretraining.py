@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from shared_layers.runtime import TRAINING_RANGES, check_ranges, fit_run, is_chief, make_optimizer, write_aside
 from textkit.datasets.masking import masked_batches, pack, words_between_spaces
+from textkit.encoding import encoded_rows, most_tokens
 from textkit.heads import MaskedLanguageModel
-from textkit.tasks.encoding import encoded_rows
 
 _RANGES = {
     **TRAINING_RANGES,
@@ -208,18 +208,10 @@ def pack_split(model, documents, split, max_length, whole_words, cross_documents
     """
     if not isinstance(model, MaskedLanguageModel):
         raise ValueError(f"Expected a MaskedLanguageModel. Received: {type(model).__name__}")
-    tokenizer, config = model.tokenizer, model.encoder.config
+    tokenizer = model.tokenizer
     if tokenizer is None or tokenizer.mask_id is None:
         raise ValueError(f"Expected a model whose tokenizer has a mask, such as '[MASK]'. Received: tokenizer={tokenizer}")
-    if tokenizer.size > config["vocabulary_size"]:
-        raise ValueError(
-            f"Expected a tokenizer of at most the model's {config['vocabulary_size']} ids. "
-            f"Received: {tokenizer.size} of the tokenizer"
-        )
-    if config["positions"] == "learned" and max_length > config["max_sequence_length"]:
-        raise ValueError(
-            f"Expected at most the model's {config['max_sequence_length']} positions. Received: max_length={max_length}"
-        )
+    max_length = most_tokens(model, max_length)
     kept = getattr(documents, split)
     lines = [line for document in kept for line in document]
     rows = encoded_rows(tokenizer, lines, return_offsets=True)

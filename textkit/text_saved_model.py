@@ -4,10 +4,10 @@ import tensorflow as tf
 
 from shared_layers.runtime import export_saved_model, unknown_name
 from textkit.encoder import TextEncoder
+from textkit.encoding import in_pair, most_tokens
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, Question, encoder_of
-from textkit.heads import SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier
-
-_LONGEST_ANSWER = 30  # tokens, as in BERT's own
+from textkit.heads import SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier, mean_state
+from textkit.span_search import MAX_ANSWER
 
 
 def export_text_model(model, path, method="auto", max_length=None):
@@ -45,21 +45,15 @@ def export_text_model(model, path, method="auto", max_length=None):
         max_length: int, the most tokens of a text; `None` for as many as the model has learned positions for.
 
     Raises:
-        ValueError: a model without a tokenizer or with fewer positions, a method that does not exist or needs a head, or the
-            folder holds something else.
+        ValueError: a model without a tokenizer, or of fewer ids or positions; a method that does not exist or needs a head;
+            a folder that holds something else.
     """
     encoder = encoder_of(model)
     if not isinstance(encoder, TextEncoder):
         raise ValueError(f"Expected a TextEncoder, or a model on one. Received: model={type(model).__name__}")
-    tokenizer = encoder.tokenizer
-    if tokenizer is None:
-        raise ValueError("Expected a model that was made with a tokenizer. Received: tokenizer=None")
+    max_length, tokenizer = most_tokens(model, max_length), model.tokenizer
     read = next((read for head, read in _READERS.items() if isinstance(model, head)), None)
     method = _resolve_method(method, read)
-    positions = encoder.config["max_sequence_length"] if encoder.config["positions"] == "learned" else None
-    if None not in (positions, max_length) and max_length > positions:
-        raise ValueError(f"Expected at most the model's {positions} positions. Received: max_length={max_length}")
-    max_length = positions if max_length is None else max_length
 
     def encode(texts, pairs=None):
         """What the encoder reads, at least one token wide also where there are no texts; and the offsets."""
@@ -79,10 +73,8 @@ def export_text_model(model, path, method="auto", max_length=None):
         if isinstance(model, SentenceEncoder):
             return {"embedding": model.outputs(seen, inputs, training=False)["embedding"]}
         if isinstance(model, TextClassifier):
-            return {"embedding": tf.cast(_read_by_head(model, seen), tf.float32)}
-        weights = tf.cast(inputs["padding_mask"], tf.float32)[..., None]
-        states = tf.reduce_sum(tf.cast(seen["sequence_output"], tf.float32) * weights, axis=1)
-        return {"embedding": states / tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)}
+            return {"embedding": tf.cast(model.pooled(seen), tf.float32)}
+        return {"embedding": mean_state(seen["sequence_output"], inputs["padding_mask"])}
 
     def serve(texts, pairs=None):
         inputs, offsets = encode(texts, pairs)
@@ -101,9 +93,8 @@ def export_text_model(model, path, method="auto", max_length=None):
             answer, row, chosen = read(model, model(inputs, training=False), described, pairs, target)
         # each token is a word of its own
         words = tf.where(offsets[..., 0] >= 0, tf.range(tf.shape(offsets)[1]), -1)
-        blank = next(each for each in (tokenizer.mask_id, tokenizer.unknown_id, tokenizer.pad_id) if each is not None)
         row = tf.math.divide_no_nan(row, tf.reduce_sum(row, axis=1, keepdims=True))
-        evidence = METHODS[method](model, inputs, Question(row, chosen, words, blank))
+        evidence = METHODS[method](model, inputs, Question(row, chosen, words, tokenizer.blank_id))
         return {**answer, **described, "attributions": tf.where(inputs["padding_mask"], evidence, 0.0)}
 
     strings = {name: tf.TensorSpec((None,), tf.string, name=name) for name in ("texts", "pairs")}
@@ -169,11 +160,9 @@ def _read_labels(model, logits, described, pairs, target):
 def _read_span(model, outputs, described, pairs, target):
     starts, ends, offsets = outputs["start_logits"], outputs["end_logits"], described["offsets"]
     count = tf.shape(starts)[1]
-    special = offsets[..., 0] < 0
-    # the pair begins after the second special token
-    allowed = ~special & (tf.cumsum(tf.cast(special, tf.int32), axis=1) > 1)
+    allowed = in_pair(offsets)
     length = tf.range(count) - tf.range(count)[:, None]
-    fits = (length >= 0) & (length < _LONGEST_ANSWER) & allowed[:, :, None] & allowed[:, None]
+    fits = (length >= 0) & (length < MAX_ANSWER) & allowed[:, :, None] & allowed[:, None]
     scores = tf.where(fits, starts[:, :, None] + ends[:, None], -1e9)
     # no answer is the first token alone, and goes before an answer as likely
     scores = tf.reshape(scores, (tf.shape(starts)[0], count * count))
@@ -204,8 +193,3 @@ def _first(described):
     """bool (b, n), the first token of each text."""
     shape = tf.shape(described["tokens"])
     return tf.broadcast_to(tf.range(shape[1]) == 0, shape)
-
-
-def _read_by_head(model, seen):
-    """What the head of a `TextClassifier` reads (b, d)."""
-    return seen["sequence_output"][:, 0] if model.encoder.pooler is None else seen["pooled_output"]

@@ -78,7 +78,8 @@ class Tokenizer(tf.Module):
     Attributes:
         kind: str.
         size: int, of how many ids, special ones included.
-        pad_id, unknown_id, start_id, end_id, mask_id: int, or `None` where there is none.
+        pad_id, blank_id: int.
+        unknown_id, start_id, end_id, mask_id: int, or `None` where there is none.
 
     Example:
         >>> tokenizer = Tokenizer("wordpiece", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "bird", "##s", "sing"], lower_case=True)
@@ -256,6 +257,11 @@ class Tokenizer(tf.Module):
     def mask_id(self):
         """int or `None`, what stands for a masked token."""
         return self._special.get("mask")
+
+    @property
+    def blank_id(self):
+        """int, what says nothing of a word: the first there is of `mask_id`, `unknown_id` and `pad_id`."""
+        return next(index for index in (self.mask_id, self.unknown_id, self.pad_id) if index is not None)
 
     def _find_special(self, given):
         """The id of the token for each purpose."""

@@ -7,10 +7,11 @@ import pytest
 
 from tests.textkit import labels
 from tests.textkit.labels import make_model
-from textkit import label_metrics
+from textkit import encoding, label_metrics
 from textkit.datasets.labelled import Answer, ClassifiedTexts, Question, Questions, TaggedTexts
+from textkit.fine_tuning import fine_tune
 from textkit.label_evaluation import evaluate_labels
-from textkit.tasks import encoding, make_task
+from textkit.tasks import make_task
 from textkit.tasks.spans import answer_tokens, find_answers, make_windows
 from textkit.tasks.words import first_tokens
 from textkit.tokenizer import Tokenizer
@@ -150,12 +151,9 @@ def test_answers_are_put_together_over_windows():
     model = Scripted({"ann": 3.0, "eve": 4.0}, {"bob": 3.0, "rome": 1.5, "ann": 2.0, "who": 99.0}, 2.5)
     options = {"max_length": 14, "stride": 3, "batch_size": 2}
     (best,) = find_answers(model, ["who"], [context], 4, **options)
-    assert [(each.text, each.score) for each in best] == [("Ann bob", 6.0), ("Eve in Rome", 5.5), ("", 5.0), ("Ann", 5.0)][
-        :2
-    ] + [(each.text, 5.0) for each in best[2:]]
-    assert {each.text for each in best[2:]} == {"Ann", ""}
+    assert [(each.text, each.score) for each in best] == [("Ann bob", 6.0), ("Eve in Rome", 5.5), ("", 5.0), ("Ann", 5.0)]
     assert context[best[0].begin : best[0].end] == "Ann bob"
-    assert (best[2 + [each.text for each in best[2:]].index("")].begin) == -1
+    assert (best[2].begin, best[2].end) == (-1, -1)
     (only,) = find_answers(model, ["who"], [context], can_be_none=False, max_answer=1, **options)
     assert [(each.text, each.score) for each in only] == [("Ann", 5.0)]
     (silent, spoken) = find_answers(model, ["who", "who"], ["the film", "eve rome"], **options)
@@ -188,19 +186,41 @@ def test_answers_are_scored_as_squad_does():
     assert len(report["errors"]) <= 1
 
 
-@pytest.mark.parametrize("kind", ["classify", "tag", "qa"])
-def test_prediction_is_that_of_each_text_alone(kind):
-    model = make_model(kind)
-    texts = ["good", "the film was very good in a way", "not bad"] * 5
-    inputs = encoding.encode(model.tokenizer, texts)
-    done = []
-    found = encoding.predict(model, inputs, kind != "classify", 4, lambda *counts: done.append(counts))
-    assert done[-1] == (15, 15)
-    for row, text in enumerate(texts[:3]):
-        alone = model(model.tokenizer.encode([text]))
-        expected = np.asarray(alone["end_logits"] if kind == "qa" else alone)[0]
-        received = (found["end_logits"] if kind == "qa" else found)[row]
-        np.testing.assert_allclose(received if kind == "classify" else received[: len(expected)], expected, atol=1e-5)
+def cut_data(kind):
+    """Texts of six words, of five, of three and, but for words, of none."""
+    texts = ["we say it is not bad", "then we say it is", "is not bad", ""]
+    if kind == "classify":
+        rows = [((text,), row % 2) for row, text in enumerate(texts)]
+        return ClassifiedTexts(rows, rows, rows, "few", class_names=("bad", "good"))
+    if kind == "tag":
+        rows = [(text.split(), [0] * len(text.split())) for text in texts[:3]]
+        return TaggedTexts(rows, rows, rows, "few", class_names=("O", "B", "I", "E"))
+    rows = [Question(text, "ann in oslo " * 9, (), text) for text in texts]
+    return Questions(rows, rows, rows, "few")
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts"),
+    [
+        ("classify", {7: 1, 8: 0}),  # two special tokens
+        ("tag", {6: 2}),
+        ("qa", {12: 2, 13: 1}),  # three special tokens, and half of the others for the question
+    ],
+)
+def test_what_is_cut_is_counted(kind, counts):
+    model, data = make_model(kind), cut_data(kind)
+    assert {most: make_task(model, data, max_length=most).count_cut("train") for most in counts} == counts
+
+
+def test_reports_say_how_much_is_cut(tmp_path):
+    model, data = make_model("classify"), cut_data("classify")
+    assert fine_tune(model, data, tmp_path, epochs=1, max_length=6, progress=False)["num_cut"] == 2
+    assert evaluate_labels(model, data, max_length=6)["num_cut"] == 2
+
+
+def test_pairs_are_cut_together_and_nothing_without_a_length():
+    pairs = ["we say it", "it"], ["is not bad", "is"]  # 9 tokens and 5
+    assert [encoding.count_longer(tokenizer(), most, *pairs) for most in (4, 5, None)] == [2, 1, 0]
 
 
 def test_a_report_on_classes_by_hand():

@@ -355,6 +355,11 @@ class TestEncode:
     def test_bytes_of_tokens_are_shown_as_text(self, byte_pairs):
         assert "".join(token.text for token in byte_pairs.tokens("the dog")[1:-1]) == "the dog"
 
+    def test_what_says_nothing_of_a_word(self, byte_pairs):
+        letters = byte_pairs.get_config()["vocabulary"][len(ROBERTA) :]
+        for special, expected in ((["<pad>"], 0), (["<pad>", "<unk>"], 1), (["<pad>", "<unk>", "<mask>"], 2)):
+            assert Tokenizer("bytes", [*special, *letters], []).blank_id == expected
+
     def test_gpt2_has_one_special_token(self, byte_pairs):
         config = byte_pairs.get_config()
         vocabulary = [*config["vocabulary"][len(ROBERTA) :], "<|endoftext|>"]

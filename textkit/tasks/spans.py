@@ -5,15 +5,16 @@ import dataclasses
 import keras
 import numpy as np
 
-from textkit import label_metrics
+from textkit import encoding, label_metrics
 from textkit.datasets.labelled import Questions
-from textkit.tasks import encoding
+from textkit.prediction import Predictor
+from textkit.span_search import MAX_ANSWER, best_spans
 from textkit.tasks.task import MEAN, Task
+from textkit.tokenizers.layout import special_purposes
 
 STRIDE = 128  # tokens
 MAX_LENGTH = 384
-MAX_ANSWER = 30
-_ENDS = 20  # beginnings, and ends, of which answers are put together
+_CANDIDATES = 400  # of a window: several can be the same characters, where tokens are bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Windows:
     """What a model reads of questions with their contexts.
 
     Attributes:
-        inputs: dict of arrays (n, t), see `textkit.tasks.encoding.encode`: n windows, those to a question together.
+        inputs: dict of arrays (n, t), see `textkit.encoding.encode`: n windows, those to a question together.
         offsets: int32 (n, t, 2), the characters of the context where each token begins and ends; -1 of all other tokens.
         question: int64 (n,), which question each is of.
     """
@@ -68,19 +69,20 @@ def make_windows(tokenizer, questions, contexts, max_length=MAX_LENGTH, stride=S
     """
     if len(questions) != len(contexts) or not questions:
         raise ValueError(f"Expected a context for each question. Received: {len(contexts)} for {len(questions)} questions")
-    special = encoding.encode(tokenizer, [""], [""])["token_ids"].shape[1]
+    special = len(special_purposes(tokenizer.template))
     if not special:
         raise ValueError(f"Expected a tokenizer that begins with a special token. Received: template={tokenizer.template!r}")
-    room = max_length - special
+    room, of_question = _rooms(tokenizer, max_length)
     if room < 2 or stride < 1:
         raise ValueError(f"Expected max_length above {special + 1}, and stride above 0. Received: {max_length=}, {stride=}")
     windows, numbers = [], []
     for number, row in enumerate(encoding.encoded_rows(tokenizer, questions, contexts, return_offsets=True)):
-        question, context = _parts(row["offsets"])
+        is_context = encoding.in_pair(row["offsets"]).numpy()
+        question, context = np.flatnonzero(~is_context & (row["offsets"][:, 0] >= 0)), np.flatnonzero(is_context)
         row["offsets"][question] = -1
-        places = np.arange(len(row["token_ids"]))
-        framing = ~np.isin(places, [*context, *question[room // 2 :]])
-        width = room - min(len(question), room // 2)
+        framing = ~is_context
+        framing[question[of_question:]] = False
+        width = room - min(len(question), of_question)
         for start in _starts(len(context), width, stride):
             kept = framing.copy()
             kept[context[start : start + width]] = True
@@ -100,7 +102,8 @@ def find_answers(
     max_length=MAX_LENGTH,
     stride=STRIDE,
     max_answer=MAX_ANSWER,
-    **options,
+    batch_size=32,
+    progress=None,
 ):
     """Finds the answers to questions in texts of any length.
 
@@ -114,18 +117,19 @@ def find_answers(
         max_length: see `make_windows`.
         stride: the same.
         max_answer: int, the most tokens of an answer.
-        **options: of `textkit.tasks.encoding.predict`.
+        batch_size: int, windows of a batch.
+        progress: callable of (done, total), or `None`.
 
     Returns:
         list of lists of `Found`, the best first.
 
     Raises:
-        ValueError: see `make_windows`.
+        ValueError: see `make_windows`; or answers of no token, batches of no window.
 
     Reference: Devlin et al. 2019, sections 4.2 and 4.3.
     """
     windows = make_windows(model.tokenizer, questions, contexts, max_length, stride)
-    outputs = encoding.predict(model, windows.inputs, of_tokens=True, **options)
+    outputs = Predictor(model, batch_size)(windows.inputs, progress=progress)
     return _best(windows, outputs, contexts, num_best, can_be_none, max_answer)
 
 
@@ -166,10 +170,16 @@ class SpanTask(Task):
         first, last = np.array(places, "int32").T
         return windows.inputs, {"start_logits": first, "end_logits": last}, np.ones(len(first), "float32")
 
-    def measure(self, split, num_errors=10, **options):
+    def count_cut(self, split):
+        """As in `Task`: of contexts all is read, of long questions the first part."""
+        _, of_question = _rooms(self.tokenizer, self.max_length)
+        most = of_question + len(special_purposes(self.tokenizer.template, 1))
+        return encoding.count_longer(self.tokenizer, most, [each.question for each in getattr(self.data, split)])
+
+    def measure(self, split, predict, num_errors):
         asked = getattr(self.data, split)
         windows = self._windows(asked)
-        outputs = encoding.predict(self.model, windows.inputs, of_tokens=True, **options)
+        outputs = predict(windows.inputs)
         contexts, wanted = [each.context for each in asked], [[answer.text for answer in each.answers] for each in asked]
         can_be_none = not all(each.answers for each in self.data.train)
         found = [best[0] for best in _best(windows, outputs, contexts, 1, can_be_none, MAX_ANSWER)]
@@ -219,11 +229,10 @@ def answer_tokens(offsets, answer):
     return int(inside[0]), int(inside[-1])
 
 
-def _parts(offsets):
-    """Places of the tokens of the first text and of the second, of (t, 2) offsets of a pair."""
-    special = offsets[:, 0] < 0
-    part = np.where(special, 0, np.cumsum(special))
-    return np.flatnonzero(part == 1), np.flatnonzero(part > 1)
+def _rooms(tokenizer, max_length):
+    """How many tokens of a question and its context a window has room for, and how many of the question at most."""
+    room = max_length - len(special_purposes(tokenizer.template))
+    return room, room // 2
 
 
 def _starts(count, width, stride):
@@ -239,17 +248,14 @@ def _best(windows, outputs, contexts, num_best, can_be_none, max_answer):
     for row, number in enumerate(windows.question):
         begin, end = outputs["start_logits"][row], outputs["end_logits"][row]
         nothing[number] = min(nothing[number], float(begin[0]) + float(end[0]))
-        context = np.flatnonzero(windows.offsets[row, :, 1] >= 0)
-        firsts, lasts = (context[np.argsort(-logits[context], kind="stable")[:_ENDS]] for logits in (begin, end))
-        for first in firsts:
-            for last in lasts[(lasts >= first) & (lasts < first + max_answer)]:
-                span = int(windows.offsets[row, first, 0]), int(windows.offsets[row, last, 1])
-                score = float(begin[first]) + float(end[last])
-                answers[number][span] = max(score, answers[number].get(span, -np.inf))
+        offsets = windows.offsets[row]
+        for first, last, score in best_spans(begin, end, offsets[:, 1] >= 0, _CANDIDATES, max_answer):
+            span = int(offsets[first, 0]), int(offsets[last, 1])
+            answers[number][span] = max(score, answers[number].get(span, -np.inf))
     found = []
     for context, spans, score in zip(contexts, answers, nothing, strict=True):
         ranked = [Found(context[begin:end], begin, end, value) for (begin, end), value in spans.items()]
-        if can_be_none or not ranked:
-            ranked.append(Found("", -1, -1, float(score)))
+        if can_be_none or not ranked:  # first, so that it goes before an answer as likely
+            ranked.insert(0, Found("", -1, -1, float(score)))
         found.append(sorted(ranked, key=lambda each: -each.score)[:num_best])
     return found

@@ -3,6 +3,7 @@
 import numpy as np
 
 from shared_layers.runtime import unknown_name
+from textkit import encoding
 
 MEAN = "mean_with_sample_weight"  # so that filled rows, padding and the weights of classes count right on all replicas
 
@@ -36,20 +37,8 @@ class Task:
         if not isinstance(data, self.data_class):
             received = f"{type(data).__name__} {getattr(data, 'name', '')!r}"
             raise ValueError(f"Expected {self.data_class.__name__} for a {type(model).__name__}. Received: {received}")
-        self.model, self.data = model, data
-        self.tokenizer = model.tokenizer
-        if self.tokenizer is None:
-            raise ValueError("Expected a model that was made with a tokenizer. Received: tokenizer=None")
-        config = model.encoder.config
-        if self.tokenizer.size > config["vocabulary_size"]:
-            raise ValueError(
-                f"Expected a tokenizer of at most the model's {config['vocabulary_size']} ids. "
-                f"Received: {self.tokenizer.size} of the tokenizer"
-            )
-        positions = config["max_sequence_length"] if config["positions"] == "learned" else None
-        if None not in (positions, max_length) and max_length > positions:
-            raise ValueError(f"Expected at most the model's {positions} positions. Received: max_length={max_length}")
-        self.max_length = positions if max_length is None else max_length
+        self.model, self.data, self.tokenizer = model, data, model.tokenizer
+        self.max_length = encoding.most_tokens(model, max_length)
 
     def refuse(self, **options):
         """Refuses options that are for other tasks: all that are not `None`."""
@@ -80,13 +69,17 @@ class Task:
         """
         raise NotImplementedError
 
-    def measure(self, split, num_errors=10, **options):
+    def count_cut(self, split):
+        """How many examples of a split have more tokens than the model is given of them."""
+        raise NotImplementedError
+
+    def measure(self, split, predict, num_errors):
         """Measures the model on a split.
 
         Args:
             split: "train", "validation" or "test".
+            predict: what gives the model's outputs of inputs, a dict of arrays, such as a `textkit.prediction.Predictor`.
             num_errors: int, how many of the worst errors are listed.
-            **options: of `textkit.tasks.encoding.predict`.
 
         Returns:
             dict, ready for JSON: metrics, "baseline" (the same of an answer that knows only the training data), and
@@ -97,6 +90,8 @@ class Task:
 
 class LabelTask(Task):
     """A task whose labels are of classes with names.
+
+    A subclass says what is read of a split (`texts`).
 
     Attributes:
         names: list of str, the model's classes; those of the data where the model has no names.
@@ -133,6 +128,14 @@ class LabelTask(Task):
         if len(self.names) != len(self.numbers):
             raise self._other_classes()
         self.model.class_names = self.names
+
+    def texts(self, split):
+        """What is read of a split: list of str and, of pairs of texts, another."""
+        raise NotImplementedError
+
+    def count_cut(self, split):
+        """As in `Task`."""
+        return encoding.count_longer(self.tokenizer, self.max_length, *self.texts(split))
 
     def weights_of_classes(self, labels):
         """The weight of each class in training, float32 (c,).

@@ -3,9 +3,8 @@
 import keras
 import numpy as np
 
-from textkit import label_metrics
+from textkit import encoding, label_metrics
 from textkit.datasets.labelled import ClassifiedTexts
-from textkit.tasks import encoding
 from textkit.tasks.task import MEAN, LabelTask, log_softmax, scores_of_classes
 
 
@@ -63,8 +62,8 @@ class TextTask(LabelTask):
             weights = self.weights_of_classes(labels)[labels]
         return self._inputs(split), labels.astype("float32") if labels.ndim > 1 else labels, weights
 
-    def measure(self, split, num_errors=10, **options):
-        logits = encoding.predict(self.model, self._inputs(split), **options)
+    def measure(self, split, predict, num_errors):
+        logits = predict(self._inputs(split))
         labels, known = self._labels(split), self._labels("train")
         if self.problem == "regression":
             loss = np.abs(logits - labels)[:, 0]
@@ -93,9 +92,11 @@ class TextTask(LabelTask):
         errors = [self._error(split, row, labels[row], logits[row]) for row in worst]
         return {**measured, "baseline": baseline, "errors": errors}
 
+    def texts(self, split):
+        return [list(column) for column in zip(*(texts for texts, _ in getattr(self.data, split)), strict=True)]
+
     def _inputs(self, split):
-        columns = zip(*(texts for texts, _ in getattr(self.data, split)), strict=True)
-        return encoding.encode(self.tokenizer, *map(list, columns), max_length=self.max_length)
+        return encoding.encode(self.tokenizer, *self.texts(split), max_length=self.max_length)
 
     def _labels(self, split):
         """The labels as the model counts: int32 (n,), or float32 (n, c)."""

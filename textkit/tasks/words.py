@@ -5,9 +5,8 @@ import collections
 import keras
 import numpy as np
 
-from textkit import label_metrics
+from textkit import encoding, label_metrics
 from textkit.datasets.labelled import TaggedTexts
-from textkit.tasks import encoding
 from textkit.tasks.task import MEAN, LabelTask, log_softmax, scores_of_classes
 
 _OUTSIDE = "O"
@@ -54,9 +53,9 @@ class WordTask(LabelTask):
             weights *= self.weights_of_classes(labels[weights > 0])[labels]
         return inputs, labels, weights
 
-    def measure(self, split, num_errors=10, **options):
+    def measure(self, split, predict, num_errors):
         inputs, firsts = self._inputs(split)
-        logits = encoding.predict(self.model, inputs, of_tokens=True, **options)
+        logits = predict(inputs)
         predicted, losses, wanted = [], [], self._tags(split)
         for row, tags in enumerate(wanted):
             tokens, words = firsts[row]
@@ -80,12 +79,13 @@ class WordTask(LabelTask):
             "errors": [self._error(split, row, wanted[row], predicted[row]) for row in rows[:num_errors]],
         }
 
+    def texts(self, split):
+        return [[" ".join(words) for words, _ in getattr(self.data, split)]]
+
     def _inputs(self, split):
         """What the model reads, and for each row the places of the first tokens of words, and which words these are."""
-        sentences = [words for words, _ in getattr(self.data, split)]
-        texts = [" ".join(words) for words in sentences]
-        inputs = encoding.encode(self.tokenizer, texts, max_length=self.max_length, return_offsets=True)
-        offsets = inputs.pop("offsets")
+        inputs = encoding.encode(self.tokenizer, *self.texts(split), max_length=self.max_length, return_offsets=True)
+        offsets, sentences = inputs.pop("offsets"), (words for words, _ in getattr(self.data, split))
         return inputs, [first_tokens(row[:, 1], words) for row, words in zip(offsets, sentences, strict=True)]
 
     def _tags(self, split):
