@@ -30,14 +30,23 @@ from textkit.pretraining import evaluate_masked, pretrain
 CLASSES = ("negative", "positive")
 FEW = 1000
 VOCABULARY_SIZE = 6000
-SIZES = {"num_layers": 4, "num_heads": 4, "hidden_dim": 256, "intermediate_dim": 1024, "max_sequence_length": 128}
 MAX_LENGTH = 128
+# Normalised first and in small batches, masked characters are told after minutes: in the same four minutes the original
+# order and batches of 4096 tokens reach 0.04 of them, which is what the commonest one gives, this 0.12.
+SIZES = {
+    "num_layers": 4,
+    "num_heads": 4,
+    "hidden_dim": 256,
+    "intermediate_dim": 1024,
+    "max_sequence_length": MAX_LENGTH,
+    "normalize_first": True,
+}
 # Of so little text each part is seen a few times: nothing is to be dropped.
-PRETRAINING = {"epochs": 40, "batch_tokens": 4096, "learning_rate": 1e-3, "warmup_steps": 300, "max_length": MAX_LENGTH}
+PRETRAINING = {"epochs": 40, "batch_tokens": 1024, "learning_rate": 1.5e-3, "warmup_steps": 300, "max_length": MAX_LENGTH}
 PRETRAINING_DROPOUT, DROPOUT = 0.0, 0.1
 FINE_TUNING = {
-    "few": {"epochs": 12, "batch_size": 32, "learning_rate": 3e-4},
-    "all": {"epochs": 4, "batch_size": 64, "learning_rate": 3e-4},
+    "few": {"epochs": 10, "batch_size": 32, "learning_rate": 3e-4},
+    "all": {"epochs": 2, "batch_size": 32, "learning_rate": 3e-4},
 }
 SEEDS = {"few": (0, 1, 2), "all": (0,)}  # with few labels chance has a large part: the mean counts
 

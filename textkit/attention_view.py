@@ -1,6 +1,7 @@
 """Attention for the eye: lines from word to word, in a picture or on a page to explore; and relevance, as colour or bars."""
 
 import base64
+import math
 import pathlib
 
 import numpy as np
@@ -13,6 +14,7 @@ _ROW, _LINES, _CHARACTER, _MARGIN = 0.24, 2.2, 0.105, 0.2  # inches
 _INK, _FAINT = "#084594", "#5a6068"
 _BAR = 10  # columns of a terminal
 _LEAST = 0.005  # smaller weights are 0.00
+_LONGEST = 40  # characters of a word that are shown beside others
 
 
 def between_words(explanation, layer=None, head=None):
@@ -60,15 +62,16 @@ def figure(explanation, word=None, layer=None, head=None):
     weights = between_words(explanation, layer, head)
     drawn = range(len(weights)) if word is None else [word]
     title = _chosen(layer, head)
-    side = _MARGIN + _CHARACTER * max(map(alignment.display_width, explanation.words))
+    words = _words(explanation)
+    side = _MARGIN + _CHARACTER * max(map(alignment.display_width, words))
     size = 2 * side + _LINES, _ROW * (len(weights) + 1) + 2 * _MARGIN
-    with matplotlib.rc_context({"font.family": alignment.font_families("".join(explanation.words)), "font.size": 10}):
+    with matplotlib.rc_context({"font.family": alignment.font_families("".join(words)), "font.size": 10}):
         page = Figure(size, dpi=alignment.resolution(size))
         axes = page.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))
         axes.axis("off")
         axes.text(size[0] / 2, _MARGIN, title, ha="center", va="center", color=_FAINT, fontsize=8)
         rows = _MARGIN + _ROW * (np.arange(len(weights)) + 1.5)
-        for index, (text, row) in enumerate(zip(explanation.words, rows, strict=True)):
+        for index, (text, row) in enumerate(zip(words, rows, strict=True)):
             ink = "black" if index in drawn else _FAINT
             weight = "bold" if index == word else "normal"
             axes.text(side - 0.08, row, text, ha="right", va="center", color=ink, weight=weight)
@@ -131,10 +134,11 @@ def attention_table(explanation, layer=None, head=None, most=3):
     from rich.text import Text
 
     weights = between_words(explanation, layer, head)
+    words = _words(explanation)
     rows = _table("word", "attends to", *[""] * (most - 1), "special tokens")
-    for index, word in enumerate(explanation.words):
+    for index, word in enumerate(words):
         largest = np.argsort(-weights[index], kind="stable")[:most]
-        found = [f"{explanation.words[other]} {weights[index, other]:.2f}" for other in largest]
+        found = [f"{words[other]} {weights[index, other]:.2f}" for other in largest]
         found += [""] * (most - len(found))
         rest = f"{max(0.0, 1 - weights[index].sum()):.2f}"
         rows.add_row(*(Text(text) for text in [word, *found, rest]))
@@ -161,13 +165,14 @@ def word_table(explanation, word, layer=None, head=None, most=5):
 
     weights = between_words(explanation, layer, head)[word]
     of_heads = explanation.word_attention[:, :, word]  # (l, h, w)
-    rows = _table(f"{explanation.words[word]!r} attends to", _chosen(layer, head), "", "most")
+    words = _words(explanation)
+    rows = _table(f"{words[word]!r} attends to", _chosen(layer, head), "", "most")
     largest = np.argsort(-weights, kind="stable")[:most]
     rest = max(0.0, 1 - weights.sum())
     for other in largest:
         in_layer, in_head = np.unravel_index(of_heads[..., other].argmax(), of_heads.shape[:2])
         where = f"{of_heads[in_layer, in_head, other]:.2f} layer {in_layer} head {in_head}"
-        rows.add_row(Text(explanation.words[other]), f"{weights[other]:.2f}", _bar(weights[other]), where)
+        rows.add_row(Text(words[other]), f"{weights[other]:.2f}", _bar(weights[other]), where)
     rows.add_row("special tokens", f"{rest:.2f}", _bar(rest), style="dim")
     return rows
 
@@ -184,7 +189,7 @@ def relevance_table(explanation):
     from rich.text import Text
 
     rows = _table("word", explanation.explained, "")
-    for word, number, share in zip(explanation.words, _numbers(explanation), _shares(explanation), strict=True):
+    for word, number, share in zip(_words(explanation), _numbers(explanation), _shares(explanation), strict=True):
         rows.add_row(Text(word), number, _bar(share))
     return rows
 
@@ -223,7 +228,7 @@ def _set_out(explanation):
     most = np.abs(explanation.relevance).max(initial=0.0)
     return {
         "paragraphs": paragraphs,
-        "words": explanation.words,
+        "words": _words(explanation),
         "num_first": explanation.num_first,
         "answer": explanation.answer,
         "explained": explanation.explained,
@@ -237,10 +242,17 @@ def _set_out(explanation):
     }
 
 
+def _words(explanation):
+    """The words, the longest shortened."""
+    return [word if len(word) <= _LONGEST else f"{word[: _LONGEST - 1]}…" for word in explanation.words]
+
+
 def _numbers(explanation):
-    """Relevance for people: signed as it is, else each word's share of all in percent."""
+    """Relevance for people: signed as it is, to two digits of the largest; else each word's share of all in percent."""
     if explanation.signed:
-        return [f"{value:+.2f}" for value in explanation.relevance]
+        most = np.abs(explanation.relevance).max(initial=0.0)
+        digits = max(2, 1 - math.floor(math.log10(most))) if most else 2
+        return [f"{value:+.{digits}f}" for value in explanation.relevance]
     return [f"{100 * value:.0f}%" for value in explanation.relevance / (explanation.relevance.sum() or 1.0)]
 
 

@@ -237,14 +237,39 @@ def export(
 
 
 @app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="hf://owner/repository, a folder or a file.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.", file_okay=False, callback=writable)],
+    encoder: Annotated[bool, typer.Option("--encoder", help="Leave the head out.")] = False,
+):
+    """Turn another library's checkpoint, with its tokenizer, into a folder for from_preset.
+
+    Example: textkit convert hf://google-bert/bert-base-uncased ./bert_base
+    """
+    from textkit import TextEncoder
+    from textkit.text_model import TextModel
+
+    (TextEncoder if encoder else TextModel).from_preset(saved_model(source)).save_to_preset(out)
+
+
+@app.command()
 def presets():
-    """List the models by name, with their sizes.
+    """List the models by name, with their sizes and, where they are published, whose weights they take.
 
     Example: textkit presets
     """
-    for name, model_class in pairs.presets().items():
-        made = ", ".join(f"{key} {value}" for key, value in model_class.presets[name]["config"].items())
-        typer.echo(f"{name.removeprefix(pairs.SMALL):<16} {model_class.__name__:<18} {made}")
+    from textkit import CausalLM, TextEncoder
+
+    known = {
+        **pairs.presets(),
+        **dict.fromkeys(TextEncoder.presets, TextEncoder),
+        **dict.fromkeys(CausalLM.presets, CausalLM),
+    }
+    for name, model_class in known.items():
+        preset = model_class.presets[name]
+        made = ", ".join(f"{key} {value}" for key, value in preset["config"].items())
+        weights = f", hf://{preset['hf']}" if "hf" in preset else ""
+        typer.echo(f"{name.removeprefix(pairs.SMALL):<26} {model_class.__name__:<18} {made}{weights}")
 
 
 def main():
@@ -306,17 +331,20 @@ def _explain_texts(texts, model, most, attention, html, layer=None, head=None, *
         for text in texts:
             found.append(look(loaded, text, **asked, **options))
             progress(len(found), len(texts))
+    shown = [each.method == "raw" or each.word is not None for each in found]
+    if (layer, head) != (None, None) and not (attention or all(shown)):
+        raise ValueError("Expected --word, --attention or --method raw for --layer and --head. Received: none of them")
     tables = [_attention(each, layer, head, most) for each in found]
     if attention:
         alignment.save(attention, attention_view.figure(found[0], found[0].word, **chosen))
     if html:
         alignment.save(html, attention_view.page(found))
     terminal = console.Console()
-    for each, table in zip(found, tables, strict=True):
+    for each, table, shows in zip(found, tables, shown, strict=True):
         typer.echo(each.text if each.answer is None else f"{each.text} → {each.answer}")
         if each.method != "raw":
             terminal.print(attention_view.relevance_table(each))
-        if each.method == "raw" or each.word is not None:
+        if shows:
             terminal.print(table)
 
 

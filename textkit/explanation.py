@@ -9,6 +9,7 @@ import tensorflow as tf
 from shared_layers.runtime import require_tensorflow, unknown_name
 from textkit.answers import Divided, first_token, read_labels, reader_of
 from textkit.encoder import TextEncoder
+from textkit.encoding import most_tokens
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, SIGNED, Question, encoder_of, logits_of
 
 _MOST_TOKENS = 2048  # the attention of 12 layers of 12 heads is then 2.4 GB
@@ -96,7 +97,7 @@ def explain(model, text, pair=None, method="auto", target=None, word=None, **opt
     encoder = encoder_of(model)
     if not isinstance(encoder, TextEncoder):
         raise ValueError(f"Expected a TextEncoder, or a model on one. Received: model={type(model).__name__}")
-    divided = _divide(encoder.tokenizer, text, pair)
+    divided = _divide(encoder, text, pair)
     asked = None if word is None else find_word(divided.words, word)
 
     inputs = encoder.tokenizer.encode([text], None if pair is None else [pair])
@@ -156,12 +157,11 @@ def find_word(words, word):
     return places[0]
 
 
-def _divide(tokenizer, text, pair):
-    if tokenizer is None:
-        raise ValueError("Expected a model with a tokenizer, which says what its ids mean. Received: tokenizer=None")
-    tokens = tokenizer.tokens(text, pair)
-    if len(tokens) > _MOST_TOKENS:
-        raise ValueError(f"Expected a text of at most {_MOST_TOKENS} tokens. Received: {len(tokens)} tokens")
+def _divide(encoder, text, pair):
+    most = min(most_tokens(encoder) or _MOST_TOKENS, _MOST_TOKENS)
+    tokens = encoder.tokenizer.tokens(text, pair)
+    if len(tokens) > most:
+        raise ValueError(f"Expected a text of at most {most} tokens. Received: {len(tokens)} tokens")
     spans = {}  # (part, word) -> [begin, end]
     for token in tokens:
         if token.begin < token.end:  # of bytes, a space beside a space is a word of nothing

@@ -200,8 +200,7 @@ def _embeddings(encoder):
 def _begin(folder, first_epoch, model):
     """Makes the folder one of this model's run; where a run goes on, sees that it is."""
     if not first_epoch:
-        for name in ("best.keras", "last.keras", "report.json"):  # of an earlier run
-            (folder / name).unlink(missing_ok=True)
+        (folder / "report.json").unlink(missing_ok=True)  # of an earlier run
         return
     with zipfile.ZipFile(folder / "last.keras") as archive:
         known = json.loads(archive.read("config.json"))["config"]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textkit.encoding import INPUTS, encode
+from textkit.encoding import INPUTS, encode, most_tokens
 
 _DTYPES = {name: tf.bool if name == "padding_mask" else tf.int32 for name in INPUTS}
 
@@ -43,7 +43,8 @@ class Predictor:
         Args:
             texts: list of str, for a model with a tokenizer; or dict of arrays (n, t), see `textkit.encoding.encode`.
             pairs: list of str, the second text of each; or `None`.
-            max_length: int, the most tokens of a text, for strings.
+            max_length: int, the most tokens of a text, for strings; `None` for as many as the model has learned positions
+                for. Longer ones are cut.
             progress: callable of (done, total), or `None`.
 
         Returns:
@@ -51,9 +52,12 @@ class Predictor:
             columns as well; those of padding say nothing.
 
         Raises:
-            ValueError: no texts.
+            ValueError: no texts; strings for a model without a tokenizer, or a length beyond its positions.
         """
-        inputs = texts if isinstance(texts, dict) else encode(self.model.tokenizer, texts, pairs, max_length=max_length)
+        inputs = texts
+        if not isinstance(texts, dict):
+            most = most_tokens(self.model, max_length)
+            inputs = encode(self.model.tokenizer, texts, pairs, max_length=most)
         lengths = inputs["padding_mask"].sum(axis=1)
         if not len(lengths):
             raise ValueError("Expected texts. Received: none")

@@ -210,7 +210,8 @@ def pack_split(model, documents, split, max_length, whole_words, cross_documents
         raise ValueError(f"Expected a MaskedLanguageModel. Received: {type(model).__name__}")
     tokenizer = model.tokenizer
     if tokenizer is None or tokenizer.mask_id is None:
-        raise ValueError(f"Expected a model whose tokenizer has a mask, such as '[MASK]'. Received: tokenizer={tokenizer}")
+        received = "no tokenizer" if tokenizer is None else f"one of {tokenizer.get_config()['kind']} without"
+        raise ValueError(f"Expected a model whose tokenizer has a mask, such as '[MASK]'. Received: {received}")
     max_length = most_tokens(model, max_length)
     kept = getattr(documents, split)
     lines = [line for document in kept for line in document]

@@ -137,7 +137,11 @@ def _read_class(model, logits, described, pairs, target):
     predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
     if model.problem == "single":
         answer["label"] = tf.gather(names, predicted)
-    asked = predicted if target is None else tf.where(target < 0, predicted, target)
+    asked = predicted
+    if target is not None:
+        most = model.num_classes - 1
+        tf.debugging.assert_less_equal(target, most, f"Expected a target of at most {most}, or -1 for what is predicted.")
+        asked = tf.where(target < 0, predicted, target)
     return answer, tf.cast(_first(described), tf.float32), tf.one_hot(asked, model.num_classes)
 
 

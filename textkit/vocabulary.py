@@ -27,6 +27,7 @@ _UNSPACED = re.compile(r"[^ \t\n\v\f\r]+")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 _MOST_TEXTS = 2_000_000  # that subwords are learned from
+_LONGEST = 1000  # characters that the trainer reads at once: its time grows faster than they do
 _ALPHABET = 1000  # characters; a script of more is not taken in whole
 
 
@@ -223,7 +224,8 @@ def learn_sentencepiece(texts, size, **options):
     """
     import sentencepiece
 
-    texts = texts[:: len(texts) // _MOST_TEXTS + 1]
+    some = texts[:: len(texts) // _MOST_TEXTS + 1]
+    texts = [text[start : start + _LONGEST] for text in some for start in range(0, len(text), _LONGEST)]
     # One of an alphabet's letters should not be unknown; of thousands of characters the rarest may.
     alphabetic = len(set().union(*texts)) <= _ALPHABET
     written = io.BytesIO()
@@ -234,7 +236,7 @@ def learn_sentencepiece(texts, size, **options):
             vocab_size=size,
             hard_vocab_limit=False,
             character_coverage=1.0 if alphabetic else 0.9995,
-            max_sentence_length=max(len(text.encode()) for text in texts) + 1,  # longer ones would be left out
+            max_sentence_length=4 * _LONGEST,  # in bytes; longer ones would be left out
             pad_id=PAD,
             unk_id=UNKNOWN,
             bos_id=START,

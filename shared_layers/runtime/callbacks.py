@@ -112,6 +112,8 @@ class SafeCheckpoint(keras.callbacks.Callback):
             self.best, self.best_epoch = value, epoch
             with _averaged_weights(self.model):
                 self._write("best.keras", epoch)
+        elif self.best_epoch is None and is_chief(getattr(self.model, "distribute_strategy", None)):
+            (self.folder / "best.keras").unlink(missing_ok=True)  # an earlier run's, which would pass for this one's
         self._write("last.keras", epoch)
         if self.is_out_of_patience(epoch + 1):
             self.model.stop_training = True

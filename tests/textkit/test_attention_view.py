@@ -298,3 +298,18 @@ def test_the_terminal_gets_relevance_as_numbers_and_bars():
     for (word, number, *bar), expected, value in zip(rows[2:], explanation.words, explanation.relevance, strict=True):
         assert (word, number) == (expected, f"{value:+.2f}")
         assert len("".join(bar)) == round(10 * abs(value) / most)
+
+
+def test_small_relevance_keeps_two_digits():
+    explanation = make("good film")
+    explanation.relevance[:] = 0.0034, -0.0007
+    assert [row[1] for row in printed(attention_view.relevance_table(explanation))[2:]] == ["+0.0034", "-0.0007"]
+
+
+def test_a_very_long_word_is_shortened():
+    explanation = make(f"good {'x' * 1000}")
+    short = "x" * 39 + "…"
+    assert printed(attention_view.relevance_table(explanation))[3][0] == short
+    assert printed(attention_view.attention_table(explanation))[3][0] == short
+    assert printed(attention_view.word_table(explanation, 1))[0][0] == repr(short)
+    assert max(attention_view.figure(explanation).get_size_inches()) < 12

@@ -3,12 +3,18 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from textkit import RecurrentSeq2Seq, TransformerSeq2Seq
+from tests.textkit.test_explanation import make
+from textkit import CausalLM, RecurrentSeq2Seq, TextClassifier, TextEncoder, TransformerSeq2Seq
+from textkit.text_model import TextModel
 
-COMMANDS = ("demo", "train", "train-tokenizer", "evaluate", "translate", "explain", "export", "presets")
+COMMANDS = (
+    *("demo", "train", "pretrain", "train-tokenizer", "evaluate"),
+    *("translate", "explain", "export", "convert", "presets"),
+)
 SMALL = "--set hidden_dim=24 --set embedding_dim=12 --limit 64 --batch-size 32 --epochs 1"
 ROWS = {
     "a data set that is not there": ("train datse --out x", r"Unknown dataset; did you mean 'dates'"),
@@ -142,6 +148,19 @@ def test_help_names_every_command_and_no_other(command):
 
 
 def test_presets_lists_every_model(command):
-    listed = [line.split()[0] for line in command("presets")[1].splitlines()]
-    assert listed == [name.removeprefix("g2p_") for name in [*RecurrentSeq2Seq.presets, *TransformerSeq2Seq.presets]]
+    listed = {line.split()[0]: line for line in command("presets")[1].splitlines()}
+    models = (RecurrentSeq2Seq, TransformerSeq2Seq, TextEncoder, CausalLM)
+    assert list(listed) == [name.removeprefix("g2p_") for model_class in models for name in model_class.presets]
     assert {"gru", "gru_additive", "transformer", "transformer_base"} < set(listed)
+    assert listed["minilm_l6"].endswith(", hf://sentence-transformers/all-MiniLM-L6-v2")
+
+
+def test_convert_keeps_weights_and_vocabulary(command, folder):
+    kept = make(TextClassifier, num_classes=2)
+    kept.save(folder / "kept.keras")
+    assert command("convert kept.keras whole")[0] == command("convert kept.keras bare --encoder")[0] == 0
+    whole, bare = TextModel.from_preset(folder / "whole"), TextModel.from_preset(folder / "bare")
+    assert (type(whole), type(bare)) == (TextClassifier, TextEncoder)
+    inputs = bare.tokenizer.encode(["good film"])
+    np.testing.assert_array_equal(whole(inputs), kept(inputs))
+    np.testing.assert_array_equal(bare(inputs)["sequence_output"], kept.encoder(inputs)["sequence_output"])

@@ -22,7 +22,7 @@ ROWS = {
     ),
     "no model": (f"explain {TEXT} --model nowhere/at/all", r"a file or folder that exists\. .*'nowhere/at/all'"),
     "a folder without a model": (f"explain {TEXT} --model empty", r"config\.json"),
-    "a model that reads ids": (f"explain {TEXT} --model no_tokenizer", r"a model with a tokenizer"),
+    "a model that reads ids": (f"explain {TEXT} --model no_tokenizer", r"a model that was made with a tokenizer"),
     "no text": ("explain '' --model encoder", r"a text with a word in it\. Received: text=''"),
     "an unknown word": (f"explain {TEXT} --model encoder --word plot", r"a word of the text\. Received: word='plot'"),
     "a word that stands twice": (
@@ -41,7 +41,14 @@ ROWS = {
         r"one text for a picture\. Received: 2",
     ),
     "a text that is no UTF-8": ("explain b\udcffd --model encoder", r"Received: .*udcff"),
-    "a text beyond the positions": (f"explain '{'good ' * 20}' --model encoder", r"13"),
+    "a text beyond the positions": (
+        f"explain '{'good ' * 20}' --model encoder",
+        r"Expected a text of at most 13 tokens\. Received: 22 tokens\n$",
+    ),
+    "a layer of what is not shown": (
+        f"explain {TEXT} --model run --layer 1",
+        r"Expected --word, --attention or --method raw for --layer and --head",
+    ),
 }
 
 

@@ -198,11 +198,10 @@ def test_refuses_a_text_without_a_word(classifier, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("good " * 2100, r"at most 2048 tokens\. Received: 2102 tokens"),
-        ("good " * 20, r"13"),
+        ("good " * 20, r"^Expected a text of at most 13 tokens\. Received: 22 tokens$"),
         ("good \ud800", r"Received: .*ud800"),
     ],
-    ids=["long", "beyond the positions", "surrogate"],
+    ids=["beyond the positions", "surrogate"],
 )
 def test_refuses_texts_that_cannot_be_read(classifier, text, message):
     with pytest.raises(ValueError, match=message):
@@ -217,7 +216,7 @@ def test_an_encoder_has_no_answers(encoder):
 
 
 def test_refuses_models_that_read_no_text():
-    with pytest.raises(ValueError, match=r"Expected a model with a tokenizer.*Received: tokenizer=None"):
+    with pytest.raises(ValueError, match=r"Expected a model that was made with a tokenizer\. Received: tokenizer=None"):
         textkit.explain(textkit.TextEncoder(**TINY), "good film")
     with pytest.raises(ValueError, match=r"Expected a TextEncoder, or a model on one\. Received: model=RecurrentSeq2Seq"):
         textkit.explain(textkit.RecurrentSeq2Seq(5, 5, hidden_dim=4), "good film")

@@ -1,4 +1,4 @@
-"""Fine-tuning on two replicas against one process, on batches whose parts weigh differently."""
+"""Fine-tuning and pretraining on two replicas against one process, on batches whose parts weigh differently."""
 
 import os
 import pathlib
@@ -38,4 +38,4 @@ def test_agrees_with_one_process(results, case, name):
 @pytest.mark.parametrize("case", CASES)
 def test_training_changes_the_weights(results, case):
     before, after = (results["none"][f"{case}/{name}"] for name in ("before", "weights"))
-    assert np.abs(after - before).max() > 1e-2
+    assert np.abs(after - before).max() > 1e-3

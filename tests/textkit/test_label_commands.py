@@ -34,6 +34,22 @@ ROWS = {
         f"train classify reviews.tsv --model encoder --class-weights good:2 --out x {QUICK}",
         r"Expected 'balanced' or NAME=NUMBER,\.\.\. Received: class_weights='good:2'",
     ),
+    "a weight below 0": (
+        f"train classify reviews.tsv --model encoder --class-weights good=-2 --out x {QUICK}",
+        r"Expected finite weights of classes, at least 0\. Received: -2\.0 of 'good'",
+    ),
+    "a weight that is no number": (
+        f"train classify reviews.tsv --model encoder --class-weights good=nan --out x {QUICK}",
+        r"Expected finite weights of classes, at least 0\. Received: nan of 'good'",
+    ),
+    "a head of another task": (
+        f"train tag names.conll --model three --out x {QUICK}",
+        r"Expected a TokenClassifier, or --new-head\. Received: 'three', a TextClassifier",
+    ),
+    "a file of corrupt lines alone": (
+        f"train classify corrupt.tsv --model encoder --out x {QUICK}",
+        r"Expected lines .*Received: 2 of 2 lines in corrupt\.tsv are not .*: line 1 ",
+    ),
     "weights of other classes": (
         f"train classify reviews.tsv --model encoder --class-weights goood=2 --out x {QUICK}",
         r"Unknown class; did you mean 'good'",
@@ -78,6 +94,7 @@ def folder(tmp_path_factory):
         }
         for asked in labels.asked(100).train
     ]
+    (folder / "corrupt.tsv").write_bytes(b"no label\n\xff\xff\tgood\n")
     (folder / "asked.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     TextEncoder(**labels.SIZES).save_to_preset(folder / "encoder")
     names = ["so", "so so", "not so"]

@@ -70,6 +70,8 @@ def test_strings_and_one_graph():
         assert_close(found["pooled_output"], expected["pooled_output"])
     assert predictor(["bird"], ["sing"])["sequence_output"].shape == (1, 5, 12)
     assert len(traced) == 3  # once for all texts, and twice to expect
+    long = predictor(["bird " * 20])["sequence_output"]
+    assert_close(long, predictor(["bird " * 5])["sequence_output"])  # cut to the positions there are
 
 
 def test_refuses():
@@ -77,3 +79,5 @@ def test_refuses():
         Predictor(TextEncoder(**TINY), 0)
     with pytest.raises(ValueError, match=r"^Expected texts\. Received: none$"):
         Predictor(TextEncoder(**TINY))({name: array[:0] for name, array in make_inputs().items()})
+    with pytest.raises(ValueError, match=r"made with a tokenizer\. Received: tokenizer=None$"):
+        Predictor(TextEncoder(**TINY))(["bird"])

@@ -202,7 +202,7 @@ def test_refuses_numbers_out_of_range(tmp_path, options, message):
 def test_refuses_other_models(tmp_path):
     with pytest.raises(ValueError, match=r"^Expected a MaskedLanguageModel\. Received: TextEncoder$"):
         run(tmp_path, TextEncoder(vocabulary_size=9, tokenizer=TOKENIZER, **SIZES))
-    with pytest.raises(ValueError, match=r"whose tokenizer has a mask, such as '\[MASK\]'\. Received: tokenizer=None$"):
+    with pytest.raises(ValueError, match=r"whose tokenizer has a mask, such as '\[MASK\]'\. Received: no tokenizer$"):
         run(tmp_path, make(tokenizer=None))
     with pytest.raises(ValueError, match=r"of at most the model's 9 ids\. Received: 16 of the tokenizer$"):
         run(tmp_path, MaskedLanguageModel(vocabulary_size=9, tokenizer=TOKENIZER, **SIZES))

@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import textkit
 from tests.backends import tensorflow_only
@@ -118,6 +119,9 @@ def test_a_classifier_answers_as_the_model(tmp_path):
         check_relevance(model, found, row, text, pair, None, "explain_pairs")
     assert_close(found["serving_default#one/probabilities"][0], found["serving_default/probabilities"][2])
     assert len(set(found["serving_default/label"])) > 1
+    explain = tf.saved_model.load(tmp_path / "saved_model").signatures["explain"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"a target of at most 2, or -1"):
+        explain(texts=tf.constant(TEXTS[:1]), target=tf.constant([3]))
 
 
 def check_relevance(model, found, row, text, pair, target, name="explain", method="auto"):

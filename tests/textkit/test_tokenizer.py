@@ -356,9 +356,10 @@ class TestEncode:
         assert "".join(token.text for token in byte_pairs.tokens("the dog")[1:-1]) == "the dog"
 
     def test_what_says_nothing_of_a_word(self, byte_pairs):
-        letters = byte_pairs.get_config()["vocabulary"][len(ROBERTA) :]
+        config = byte_pairs.get_config()
+        others = config["vocabulary"][len(ROBERTA) :]
         for special, expected in ((["<pad>"], 0), (["<pad>", "<unk>"], 1), (["<pad>", "<unk>", "<mask>"], 2)):
-            assert Tokenizer("bytes", [*special, *letters], []).blank_id == expected
+            assert Tokenizer("bytes", [*special, *others], config["merges"]).blank_id == expected
 
     def test_gpt2_has_one_special_token(self, byte_pairs):
         config = byte_pairs.get_config()
@@ -583,6 +584,10 @@ class TestBadInput:
             ({"vocab.json": b'{"a": 0, "b": 2}', "merges.txt": b""}, r"ids from 0 on, each once\. Received: 2 ids up to 2"),
             ({"vocab.json": b'{"a": "b"}', "merges.txt": b""}, r"ids from 0 on, each once\."),
             ({"vocab.txt": b"a", "tokenizer_config.json": b'{"add_prefix_space": true}'}, r"that adds no space"),
+            (
+                {"vocab.txt": b"a", "tokenizer_config.json": b'{"cls_token": ["a"]}'},
+                r"Expected cls_token to be a str\. Received: \['a'\] in ",
+            ),
         ],
     )
     def test_folders(self, files, match, tmp_path):

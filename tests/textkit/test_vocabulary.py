@@ -111,7 +111,7 @@ class TestSubwords:
         assert Vocabulary.learn(ENGLISH, "subwords").size == english.size
 
     def test_long_texts_are_learned_from(self):
-        vocabulary = Vocabulary.learn(["ab cd " * 1000], "subwords", 17)
+        vocabulary = Vocabulary.learn(["ab cd " * 50_000], "subwords", 17)
         assert 1 not in vocabulary.encode(["ab cd"]).to_list()[0]
 
     def test_size_that_cannot_hold_the_letters_is_refused(self):

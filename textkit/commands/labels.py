@@ -206,6 +206,11 @@ def _model(source, data, new_head, dtype):
                 f"{classes['num_classes']} classes"
             )
         return loaded.override(**overrides) if overrides else loaded
+    others = {TextClassifier, TokenClassifier, SpanClassifier} - {model_class}
+    if isinstance(loaded, tuple(others)) and not new_head:
+        raise ValueError(
+            f"Expected a {model_class.__name__}, or --new-head. Received: {source!r}, a {type(loaded).__name__}"
+        )
     if model_class is not SpanClassifier:
         overrides |= classes
     if isinstance(loaded, model_class):

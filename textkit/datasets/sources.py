@@ -140,13 +140,13 @@ def tell_faults(faults, right, kind, file, expected, on_corrupt):
         on_corrupt: "skip" or "refuse".
 
     Raises:
-        ValueError: there are faults, which are to be refused.
+        ValueError: there are faults, which are to be refused, or nothing else.
     """
     if not faults:
         return
     named = ", ".join(faults[:_NAMED]) + (", ..." if len(faults) > _NAMED else "")
     count = f"{len(faults)} of {len(faults) + right} {kind} in {file} are not {expected}: {named}"
-    if on_corrupt == "refuse":
+    if on_corrupt == "refuse" or not right:
         raise ValueError(f"Expected {kind} {expected}. Received: {count}")
     warnings.warn(f"Skipped: {count}", stacklevel=5)
 

@@ -1,5 +1,7 @@
 """Task, LabelTask: what is alike in all kinds of labels."""
 
+import math
+
 import numpy as np
 
 from shared_layers.runtime import unknown_name
@@ -105,7 +107,7 @@ class LabelTask(Task):
             class_weights: see `textkit.fine_tune`.
 
         Raises:
-            ValueError: the data have others than the model, or weights are of others.
+            ValueError: the data have others than the model, weights are of others or out of their range.
         """
         if not self.model.class_names and len(self.data.class_names) != self.model.num_classes:
             raise self._other_classes()
@@ -116,9 +118,11 @@ class LabelTask(Task):
                 raise unknown_name("label", name, self.names)
         self.numbers = np.array([number[name] for name in self.data.class_names], "int64")
         if isinstance(class_weights, dict):
-            for name in class_weights:
+            for name, weight in class_weights.items():
                 if name not in number:
                     raise unknown_name("class", name, self.names)
+                if not (math.isfinite(weight) and weight >= 0):
+                    raise ValueError(f"Expected finite weights of classes, at least 0. Received: {weight} of {name!r}")
         elif class_weights not in (None, "balanced"):
             raise ValueError(f"Expected 'balanced', a dict or None. Received: class_weights={class_weights!r}")
         self.class_weights = class_weights

@@ -55,7 +55,10 @@ def read(folder):
     if config.get("add_prefix_space"):
         raise ValueError(f"Expected a tokenizer that adds no space. Received: add_prefix_space=True in {str(folder)!r}")
     special = {purpose: config.get(key) for purpose, key in _PURPOSES.items()}
-    special = {purpose: token["content"] if isinstance(token, dict) else token for purpose, token in special.items()}
+    special = {purpose: token.get("content") if isinstance(token, dict) else token for purpose, token in special.items()}
+    for purpose, token in special.items():
+        if not isinstance(token, str | None):
+            raise ValueError(f"Expected {_PURPOSES[purpose]} to be a str. Received: {token!r} in {str(folder)!r}")
     made["special_tokens"] = {purpose: token for purpose, token in special.items() if token is not None}
     made["template"] = config.get("template")
     return made

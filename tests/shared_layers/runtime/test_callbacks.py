@@ -131,6 +131,16 @@ def test_best_and_last(tmp_path, mode, best):
     assert sorted(contents(tmp_path)) == ["best.keras", "last.keras"]
 
 
+def test_an_earlier_run_s_best_stays_until_this_run_has_an_epoch(tmp_path):
+    (tmp_path / "best.keras").write_text("an earlier run's")
+    checkpoint = runtime.SafeCheckpoint(tmp_path, monitor="score")
+    checkpoint.set_model(make_model())
+    checkpoint.on_train_begin()
+    assert contents(tmp_path) == {"best.keras": b"an earlier run's"}
+    fit(make_model(), 1, [Values([float("nan")]), runtime.SafeCheckpoint(tmp_path, monitor="score")])
+    assert sorted(contents(tmp_path)) == ["last.keras"]
+
+
 def test_patience_ends_training_also_where_it_is_resumed(tmp_path):
     def checkpoint():
         return runtime.SafeCheckpoint(tmp_path, monitor="score", mode="max", patience=2)
