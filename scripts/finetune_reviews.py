@@ -23,8 +23,7 @@ from textkit.datasets.splits import SPLITS
 CLASSES = ("negative", "positive")
 CLEAR = 0.5  # the least |rating| that says something
 TRAINING = {"epochs": 4, "batch_size": 32, "learning_rate": 1e-4, "layer_decay": 0.8, "max_length": 64}
-SMOKE = {"epochs": 1, "batch_size": 8, "max_length": 16}
-SMOKE_TEXTS = 40
+SMOKE = {"limit": 40, "epochs": 1, "batch_size": 8, "max_length": 16}
 
 
 def read(path):
@@ -37,14 +36,24 @@ def read(path):
     return ClassifiedTexts(**splits, name="reviews", class_names=CLASSES)
 
 
-def run(reviews, source, out, strategy="none", smoke=False, resume=False):
-    """Trains, measures both on the test split, and returns what it writes to `metrics.json` in the folder."""
+def run(reviews, source, out, strategy="none", resume=False, limit=None, **changes):
+    """Trains, measures both on the test split, and returns what it writes to `metrics.json` in the folder.
+
+    Args:
+        reviews: str or path-like, the file.
+        source: str or path-like, the encoder's.
+        out: str or path-like, the folder.
+        strategy: str, see `shared_layers.runtime.get_strategy`.
+        resume: bool, whether to go on from the run's last checkpoint.
+        limit: int, at most so many reviews of each split; `None` for all.
+        **changes: of `TRAINING`.
+    """
     out = pathlib.Path(out)
-    data = read(reviews).limited(SMOKE_TEXTS if smoke else None)
+    data = read(reviews).limited(limit)
     keras.utils.set_random_seed(0)  # of the new head
     with get_strategy(strategy).scope():
         model = textkit.TextClassifier.from_preset(source, num_classes=2, class_names=list(CLASSES))
-    options = TRAINING | (SMOKE if smoke else {})
+    options = TRAINING | changes
     training = textkit.fine_tune(model, data, out, resume=resume, **options)
     best = textkit.TextClassifier.from_preset(out / "best.keras")
     report = textkit.evaluate_labels(best, data, max_length=options["max_length"])
@@ -89,7 +98,8 @@ def main():
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     parser.add_argument("--smoke", action="store_true", help="few texts, one epoch: does it run?")
     given = parser.parse_args()
-    metrics = run(given.reviews, given.model, given.out, given.strategy, given.smoke, given.resume)
+    short = SMOKE if given.smoke else {}
+    metrics = run(given.reviews, given.model, given.out, given.strategy, given.resume, **short)
     training, report = metrics["training"], metrics["fine_tuned"]
     print(f"{training['parameters']} parameters, trained in {training['seconds'] / 60:.1f} minutes")
     print(f"{report['num_examples']} reviews of the test split\n{table(metrics)}")

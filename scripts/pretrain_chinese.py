@@ -50,10 +50,13 @@ FINE_TUNING = {
 }
 SEEDS = {"few": (0, 1, 2), "all": (0,)}  # with few labels chance has a large part: the mean counts
 
-SMOKE_LINES = 60
-SMOKE_SIZES = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 16, "max_sequence_length": 32}
-SMOKE_PRETRAINING = {"epochs": 1, "batch_tokens": 256, "max_length": 32}
-SMOKE = {"epochs": 1}
+SMOKE = {
+    "limit": 60,
+    "sizes": {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 16},
+    "pretraining": {"epochs": 1, "batch_tokens": 256},
+    "fine_tuning": {amount: {"epochs": 1} for amount in FINE_TUNING},
+    "seeds": {amount: [0] for amount in FINE_TUNING},
+}
 
 
 def read_newspaper(folder, limit=None):
@@ -73,42 +76,64 @@ def read_reviews(folder, limit=None):
     return ClassifiedTexts(**splits, name="reviews", class_names=CLASSES)
 
 
-def run(folder, out, minutes=30.0, strategy="none", smoke=False, resume=False):
-    """Pretrains, fine-tunes and measures, and returns what it writes to `metrics.json` in the folder of the run."""
+def run(
+    folder,
+    out,
+    minutes=30.0,
+    strategy="none",
+    resume=False,
+    *,
+    limit=None,
+    sizes=SIZES,
+    pretraining=PRETRAINING,
+    fine_tuning=FINE_TUNING,
+    seeds=SEEDS,
+):
+    """Pretrains, fine-tunes and measures, and returns what it writes to `metrics.json` in the folder of the run.
+
+    Args:
+        folder: str or path-like, of the data.
+        out: str or path-like.
+        minutes: float, how long pretraining takes at most.
+        strategy: str, see `shared_layers.runtime.get_strategy`.
+        resume: bool, whether to go on from each run's last checkpoint.
+        limit: int, at most so many lines and reviews of each split; `None` for all.
+        sizes: dict, of the encoder, other than `SIZES`.
+        pretraining: dict, other options of it than `PRETRAINING`.
+        fine_tuning: dict {"few" or "all": options}, which are compared and how they are trained.
+        seeds: dict {"few" or "all": runs of each}.
+    """
     out = pathlib.Path(out)
-    limit = SMOKE_LINES if smoke else None
     newspaper, reviews = read_newspaper(folder, limit), read_reviews(folder, limit)
     lines = (line for document in newspaper.train for line in document)
     texts = (text for (text,), _ in reviews.train)
     tokenizer = textkit.Tokenizer.learn([*lines, *texts], "wordpiece", VOCABULARY_SIZE)
-    made = {**SIZES, **(SMOKE_SIZES if smoke else {}), "vocabulary_size": tokenizer.size, "tokenizer": tokenizer}
+    made = {**SIZES, **sizes, "vocabulary_size": tokenizer.size, "tokenizer": tokenizer}
     replicas = get_strategy(strategy)
 
     keras.utils.set_random_seed(0)
     with replicas.scope():
         model = textkit.MaskedLanguageModel(**made, dropout=PRETRAINING_DROPOUT)
-    options = PRETRAINING | (SMOKE_PRETRAINING if smoke else {})
     pretrained = out / "pretrained"
-    training = pretrain(model, newspaper, pretrained, minutes=minutes, resume=resume, **options)
+    training = pretrain(model, newspaper, pretrained, minutes=minutes, resume=resume, **{**PRETRAINING, **pretraining})
     best = textkit.MaskedLanguageModel.from_preset(pretrained / "best.keras")
-    masked = evaluate_masked(best, newspaper, max_length=options["max_length"])
+    masked = evaluate_masked(best, newspaper, max_length=MAX_LENGTH)
     metrics = {"pretraining": training, "masked": masked}
 
     sources = {"without pretraining": None, "with pretraining": pretrained / "best.keras"}
-    for amount in FINE_TUNING:
+    for amount, options in fine_tuning.items():
         data = few(reviews) if amount == "few" else reviews
         metrics[amount] = {"train": len(data.train), "test": len(data.test), "TF-IDF": {"accuracy": [tfidf_accuracy(data)]}}
         for name, source in sources.items():
             runs = []
-            for seed in SEEDS[amount][:1] if smoke else SEEDS[amount]:
+            for seed in seeds[amount]:
                 keras.utils.set_random_seed(seed)  # of what has new weights
                 with replicas.scope():
                     model = classifier(made, source)
                 folder = out / f"{amount}_{name.split()[0]}_{seed}"
-                options = FINE_TUNING[amount] | (SMOKE if smoke else {})
-                fine_tune(model, data, folder, max_length=made["max_sequence_length"], seed=seed, resume=resume, **options)
+                fine_tune(model, data, folder, seed=seed, resume=resume, **options)
                 best = textkit.TextClassifier.from_preset(folder / "best.keras")
-                runs.append(evaluate_labels(best, data, num_errors=0, max_length=made["max_sequence_length"]))
+                runs.append(evaluate_labels(best, data, num_errors=0))
             metrics[amount][name] = {"accuracy": [each["accuracy"] for each in runs]}
             metrics[amount]["commonest class"] = {"accuracy": [runs[0]["baseline"]["accuracy"]]}
     with write_aside(out / "metrics.json") as temporary:
@@ -141,9 +166,10 @@ def tfidf_accuracy(data):
 def table(metrics):
     """The rows to be compared, as text in columns."""
     rows = ("commonest class", "TF-IDF", "without pretraining", "with pretraining")
-    lines = [f"{'accuracy':<24}" + "".join(f"{metrics[amount]['train']:>8} labels" for amount in FINE_TUNING)]
+    amounts = [metrics[amount] for amount in FINE_TUNING if amount in metrics]
+    lines = [f"{'accuracy':<24}" + "".join(f"{amount['train']:>8} labels" for amount in amounts)]
     for name in rows:
-        means = (statistics.mean(metrics[amount][name]["accuracy"]) for amount in FINE_TUNING)
+        means = (statistics.mean(amount[name]["accuracy"]) for amount in amounts)
         lines.append(f"{name:<24}" + "".join(f"{mean:>15.4f}" for mean in means))
     return "\n".join(lines)
 
@@ -158,7 +184,8 @@ def main():
     parser.add_argument("--resume", action="store_true", help="go on from each run's last checkpoint")
     parser.add_argument("--smoke", action="store_true", help="few lines, one epoch: does it run?")
     given = parser.parse_args()
-    metrics = run(given.data, given.out, given.minutes, given.strategy, given.smoke, given.resume)
+    short = SMOKE if given.smoke else {}
+    metrics = run(given.data, given.out, given.minutes, given.strategy, given.resume, **short)
     training, masked = metrics["pretraining"], metrics["masked"]
     print(f"{training['parameters']} parameters, pretrained in {training['seconds'] / 60:.1f} minutes")
     print(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.checks import numpy
 from textkit import SentenceEncoder, TextEncoder
+from textkit.prediction import Predictor
 
 TEXTS = [
     "The animal didn't cross the street because it was too tired.",
@@ -60,6 +61,26 @@ def test_last_hidden_state_equals_that_of_transformers(folder, inputs):
     ours = TextEncoder.from_preset(folder).predict(inputs, verbose=0)
     real = inputs["padding_mask"]
     np.testing.assert_allclose(ours["sequence_output"][real], expected.last_hidden_state.numpy()[real], atol=2e-5)
+
+
+def test_vectors_of_sentences_equal_those_of_transformers(folder):
+    torch = pytest.importorskip("torch", reason="the reference is PyTorch's")
+    transformers = pytest.importorskip("transformers", reason="the reference is its own")
+    reviews = folder.parent / "movie_reviews" / "reviews.tsv"
+    if not reviews.is_file():
+        pytest.skip("REAL_DATA names no folder with movie_reviews in it")
+    sentences = [line.split("\t")[0] for line in reviews.read_text("utf-8").splitlines()[:200]]
+    given = transformers.AutoTokenizer.from_pretrained(folder)(sentences, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        states = transformers.BertModel.from_pretrained(folder).eval()(**given).last_hidden_state
+    mask = given["attention_mask"][..., None]
+    expected = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=-1).numpy()
+    model = SentenceEncoder.from_preset(folder)
+    ids = model.tokenizer.encode(sentences)
+    np.testing.assert_array_equal(ids["token_ids"], given["input_ids"].numpy())
+    found = Predictor(model)(sentences)
+    print("largest difference", np.abs(found - expected).max())
+    np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_texts_of_like_meaning_lie_close(folder, inputs):
