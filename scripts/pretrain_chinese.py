@@ -45,7 +45,7 @@ SIZES = {
 PRETRAINING = {"epochs": 40, "batch_tokens": 1024, "learning_rate": 1.5e-3, "warmup_steps": 300, "max_length": MAX_LENGTH}
 PRETRAINING_DROPOUT, DROPOUT = 0.0, 0.1
 FINE_TUNING = {
-    "few": {"epochs": 10, "batch_size": 32, "learning_rate": 3e-4},
+    "few": {"epochs": 6, "batch_size": 16, "learning_rate": 3e-4},
     "all": {"epochs": 2, "batch_size": 32, "learning_rate": 3e-4},
 }
 SEEDS = {"few": (0, 1, 2), "all": (0,)}  # with few labels chance has a large part: the mean counts

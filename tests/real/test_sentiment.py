@@ -1,4 +1,4 @@
-"""The two tables of sentiment, of real reviews and in short; `scripts.finetune_reviews` and `pretrain_chinese` have the long."""
+"""The two tables of sentiment in short, of real reviews: `scripts.finetune_reviews` and `pretrain_chinese` have the long."""
 
 import os
 import pathlib
