@@ -158,7 +158,9 @@ def check_training(make, inputs):
         if not model.trainable_weights:
             continue
         before = model.get_weights()
-        model.compile(keras.optimizers.SGD(0.1), tree.map_structure(lambda _: "mse", outputs))
+        # by the default compiler once; it takes seconds
+        options = {} if dtype == "float32" or keras.backend.backend() == "jax" else {"jit_compile": False}
+        model.compile(keras.optimizers.SGD(0.1), tree.map_structure(lambda _: "mse", outputs), **options)
         batch_size = len(tree.flatten(outputs)[0])  # one step
         # float16's loss scale begins high: the first steps may overflow and be skipped
         targets = tree.map_structure(lambda output: output + 1.0, outputs)

@@ -13,6 +13,7 @@ from textkit.recurrent import RecurrentSeq2Seq
 from textkit.transformer import TransformerSeq2Seq
 
 _HOME = {
+    "Predictor": "textkit.prediction",
     "Tokenizer": "textkit.tokenizer",
     "Translator": "textkit.translator",
     "Vocabulary": "textkit.vocabulary",
@@ -28,6 +29,7 @@ _HOME = {
 __all__ = [
     "CausalLM",
     "MaskedLanguageModel",
+    "Predictor",
     "RecurrentSeq2Seq",
     "SentenceEncoder",
     "SpanClassifier",
