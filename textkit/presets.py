@@ -130,6 +130,9 @@ ENCODERS = {
     # Wang et al. 2020, "MiniLM"; these ones were trained further on pairs of sentences
     "minilm_l6": _published("sentence-transformers/all-MiniLM-L6-v2", **_sized((6, 12, *_MINILM[:2]), _UNCASED)),
     "minilm_l12": _published("sentence-transformers/all-MiniLM-L12-v2", **_sized((12, 12, *_MINILM[:2]), _UNCASED)),
+    # To pretrain from nothing: with rotary positions (Su et al. 2021) heads find neighbours within some hundred steps, with
+    # learned ones within thousands.
+    "rotary_mini": {"config": _sized(_BERT["mini"], _UNCASED, positions="rotary", normalize_first=True)},
 }
 
 CAUSAL = {

@@ -15,7 +15,7 @@ ROWS = {
     "an unknown model": (f"pretrain text.txt {SMALL} --model bert_minni --tokenizer tokenizer --out x", r"bert_mini"),
     "an unknown size": ("pretrain text.txt --set layers=3 --tokenizer tokenizer --out x", r"Unknown size; .*'num_layers'"),
     "a size without a value": ("pretrain text.txt --set layers --tokenizer tokenizer --out x", r"Expected NAME=VALUE"),
-    "no tokenizer": (f"pretrain text.txt {SMALL} --out x", r"whose tokenizer has a mask.*tokenizer=None"),
+    "no tokenizer": (f"pretrain text.txt {SMALL} --out x", r"whose tokenizer has a mask.*Received: no tokenizer"),
     "a set and a file": (
         "pretrain tfds:imdb_reviews text.txt --tokenizer tokenizer --out x",
         r"Expected one set of tensorflow",

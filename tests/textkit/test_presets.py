@@ -140,6 +140,11 @@ def test_every_encoder_takes_a_head_and_another_vocabulary(name):
 
 
 def test_every_published_weight_is_somewhere_else():
-    repositories = [preset["hf"] for preset in (*ENCODERS.values(), *CAUSAL.values())]
+    repositories = [preset["hf"] for preset in (*ENCODERS.values(), *CAUSAL.values()) if "hf" in preset]
     assert len(set(repositories)) == len(repositories)
     assert {repository.count("/") for repository in repositories} == {1}
+
+
+def test_rotary_mini_is_bert_mini_without_a_table_of_positions():
+    final_norm = 2 * 256
+    assert count(TextEncoder, "rotary_mini") == count(TextEncoder, "bert_mini_uncased") - 512 * 256 + final_norm

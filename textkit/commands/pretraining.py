@@ -17,7 +17,7 @@ def pretrain(
     out: options.Run,
     model: Annotated[
         str, typer.Option(help="Sizes by name, with new weights; or the folder or file of a model, to go on from.")
-    ] = "bert_mini_uncased",
+    ] = "rotary_mini",
     tokenizer: Annotated[
         Path | None, typer.Option(help="Folder of a tokenizer, see train-tokenizer; the model's own by default.")
     ] = None,
