@@ -1,12 +1,15 @@
 """TextEncoder: against KerasHub's backbones, its options and scores, and what it refuses."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from shared_layers import gelu_approximate
 from tests.backends import tensorflow_only
-from tests.checks import assert_close, check_model, numpy
+from tests.checks import ROOT, assert_close, check_model, numpy
 from tests.textkit.encoders import KINDS, TINY, make_ids, spread
 from textkit.encoder import TextEncoder
 
@@ -215,6 +218,7 @@ def test_what_else_it_refuses():
             make()(make_ids(), return_attention_scores=asked)
 
 
+@tensorflow_only
 def test_the_vocabulary_goes_with_it(tmp_path):
     from textkit.tokenizer import Tokenizer
 
@@ -228,3 +232,11 @@ def test_the_vocabulary_goes_with_it(tmp_path):
     assert found.tokenizer is found.tokenizer
     assert_close(found(ids), encoder(tokenizer.encode(["birds on"])))
     assert make().tokenizer is None
+
+    encoder.save(tmp_path / "encoder.keras")
+    fresh = "import sys, keras, textkit; model = keras.saving.load_model(sys.argv[1])"
+    fresh += "; print(model.tokenizer.encode(['Birds on'])['token_ids'].numpy().tolist())"
+    command = [sys.executable, "-c", fresh, str(tmp_path / "encoder.keras")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "[[2, 5, 6, 7, 3]]"
