@@ -132,9 +132,9 @@ def run(
                 with replicas.scope():
                     model = classifier(made, source)
                 folder = out / f"{amount}_{name.split()[0]}_{seed}"
-                fine_tune(model, data, folder, seed=seed, resume=resume, **options)
+                fine_tune(model, data, folder, max_length=MAX_LENGTH, seed=seed, resume=resume, **options)
                 best = textkit.TextClassifier.from_preset(folder / "best.keras")
-                runs.append(evaluate_labels(best, data, num_errors=0))
+                runs.append(evaluate_labels(best, data, num_errors=0, max_length=MAX_LENGTH))
             metrics[amount][name] = {"accuracy": [each["accuracy"] for each in runs]}
             metrics[amount]["commonest class"] = {"accuracy": [runs[0]["baseline"]["accuracy"]]}
     with write_aside(out / "metrics.json") as temporary:
