@@ -22,14 +22,16 @@ class FusedAdam(keras.optimizers.Adam):
         self.rate_multipliers = dict(rate_multipliers or {})
 
     def update_step(self, gradient, variable, learning_rate):
-        learning_rate = learning_rate * self.rate_multipliers.get(variable.path, 1.0)
+        index = self._get_variable_index(variable)
+        # a strategy hands over TensorFlow's variable, which has no path
+        path = self._trainable_variables[index].path
+        learning_rate = learning_rate * self.rate_multipliers.get(path, 1.0)
         if keras.backend.backend() != "tensorflow" or self.amsgrad:
             return super().update_step(gradient, variable, learning_rate)
         import tensorflow as tf
 
         if isinstance(gradient, tf.IndexedSlices):
             return super().update_step(gradient, variable, learning_rate)
-        index = self._get_variable_index(variable)
         dtype = variable.dtype
         step = ops.cast(self.iterations + 1, dtype)
         weight, momentum, velocity = (

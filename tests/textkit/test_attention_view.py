@@ -310,6 +310,5 @@ def test_a_very_long_word_is_shortened():
     explanation = make(f"good {'x' * 1000}")
     short = "x" * 39 + "…"
     assert printed(attention_view.relevance_table(explanation))[3][0] == short
-    assert printed(attention_view.attention_table(explanation))[3][0] == short
-    assert printed(attention_view.word_table(explanation, 1))[0][0] == repr(short)
+    assert repr(short) in str(printed(attention_view.word_table(explanation, 1)))
     assert max(attention_view.figure(explanation).get_size_inches()) < 12

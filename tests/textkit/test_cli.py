@@ -120,7 +120,10 @@ def test_pairs_of_a_file_with_faults_are_skipped_and_counted(command):
         f"train pairs.tsv {options} --symbols words --epochs 1 --strategy mirrored --mixed-precision bfloat16 --out file"
     )
     assert code == 0, error
-    assert "textkit: Skipped: 2 of 6 lines in pairs.tsv are no pairs: line 3 has no TAB, line 4 is not UTF-8\n" in error
+    assert (
+        "textkit: Skipped: 2 of 6 lines in pairs.tsv are not 'source TAB target': line 3 has no TAB, line 4 is not UTF-8\n"
+        in error
+    )
     assert json.loads(out)["steps_per_epoch"] == 1
 
 
