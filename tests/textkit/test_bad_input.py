@@ -45,7 +45,7 @@ ROWS = {
         f"{TRANSLATE} endless",
         r"`max_length` should be a positive int\. .*max_length='endless'",
     ),
-    "an export of nothing": ("export --model nowhere --out new", r"file or folder that exists.*'nowhere'"),
+    "an export of nothing": ("export --model nowhere --out new", r"Unknown preset; .*preset='nowhere'"),
     "an export with an unknown method": ("export --model whole --out new --method bean", r"did you mean 'beam'"),
     "an export over something else": ("export --model whole --out no_model", r"a new or empty folder"),
     "an export below a file": ("export --model whole --out whole/model.keras/new", r"'model\.keras' is a file"),

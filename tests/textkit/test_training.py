@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from shared_layers.runtime import make_optimizer
+from shared_layers.runtime import StopOnNaN, make_optimizer
 from tests.textkit.models import make
-from textkit import RecurrentSeq2Seq, TransformerSeq2Seq, Translator, training
+from textkit import RecurrentSeq2Seq, TransformerSeq2Seq, Translator
 from textkit.datasets import Pairs, batches, load
 from textkit.datasets.dates import dated_texts
 from textkit.evaluation import evaluate
@@ -70,7 +70,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.StopOnNaN, "on_train_batch_end", interrupt)
+        patch.setattr(StopOnNaN, "on_train_batch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "resumed", None, *recurrent(copies(), dropout=0.3), **options)
     assert len(Translator.load(tmp_path / "resumed").translate(["abc", "gab"])) == 2

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shared_layers.runtime import make_optimizer
-from vitkit import training
+from shared_layers.runtime import StopOnNaN, make_optimizer
 from vitkit.classifier import ViTClassifier
 from vitkit.datasets import Source
 from vitkit.training import train
@@ -68,7 +67,7 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.StopOnNaN, "on_train_batch_end", interrupt)
+        patch.setattr(StopOnNaN, "on_train_batch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "resumed", classifier(dropout=0.3), **options)
     resumed, summary = run(tmp_path / "resumed", classifier(dropout=0.3), resume=True, **options)
