@@ -59,7 +59,7 @@ def test_learns_to_tell_masked_words_and_leaves_an_encoder(tmp_path):
     assert summary["best_accuracy"] > 0.5
     # a row of 12 has 10 words, of which 1 or 2 are told; half of the words are the sun and the moon
     assert found["baseline_token"] in ("sun", "moon")
-    assert 0.1 < found["baseline_accuracy"] < 0.4 < 0.5 < found["accuracy"]
+    assert 0.1 < found["baseline_accuracy"] < 0.45 < 0.5 < found["accuracy"]
     assert 10 * 2 * 6 * 0.1 < found["num_tokens"] < 10 * 2 * 6 * 0.25
     assert summary["history"]["val_perplexity"] == pytest.approx(np.exp(summary["history"]["val_cross_entropy"]))
     assert 1 < found["perplexity"] < summary["history"]["val_perplexity"][0] / 1.5
