@@ -55,12 +55,13 @@ def test_learns_to_tell_masked_words_and_leaves_an_encoder(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "last.keras", "logs"}
     json.dumps(summary)
     model = MaskedLanguageModel.from_preset(tmp_path / "best.keras")
-    found = evaluate_masked(model, documents, batch_tokens=120, max_length=12)
+    found = evaluate_masked(model, documents, "train", batch_tokens=120, max_length=12)  # of the others there are few
     assert summary["best_accuracy"] > 0.5
     # a row of 12 has 10 words, of which 1 or 2 are told; half of the words are the sun and the moon
     assert found["baseline_token"] in ("sun", "moon")
-    assert 0.1 < found["baseline_accuracy"] < 0.45 < 0.5 < found["accuracy"]
-    assert 10 * 2 * 6 * 0.1 < found["num_tokens"] < 10 * 2 * 6 * 0.25
+    assert 0.2 < found["baseline_accuracy"] < 0.3 < 0.5 < found["accuracy"]
+    words = 2 * 6 * len(documents.train)
+    assert words * 0.1 < found["num_tokens"] < words * 0.25
     assert summary["history"]["val_perplexity"] == pytest.approx(np.exp(summary["history"]["val_cross_entropy"]))
     assert 1 < found["perplexity"] < summary["history"]["val_perplexity"][0] / 1.5
     classifier = TextClassifier.from_preset(tmp_path / "best.keras", num_classes=3)
