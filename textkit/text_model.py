@@ -1,6 +1,7 @@
 """TextModel: what the models that read text with a tokenizer of their own have in common."""
 
 import functools
+import json
 
 from shared_layers.runtime import Model
 from textkit.presets import CAUSAL, ENCODERS
@@ -49,9 +50,9 @@ class TextModel(Model):
         config = self.get_config()["tokenizer"]
         if config is None:
             return None
-        from textkit.tokenizer import Tokenizer
+        from textkit.tokenizer import shared_tokenizer
 
-        return Tokenizer.from_config(config)
+        return shared_tokenizer(json.dumps(config))
 
 
 class EncoderModel(TextModel):

@@ -28,7 +28,8 @@ _NAMES = {
     "end": ("[SEP]", "</s>", "<|endoftext|>"),
     "mask": ("[MASK]", "<mask>"),
 }
-_GRAPHS = 16  # that are kept, of different lengths and with pairs or without
+_GRAPHS = 16  # that are kept: of one text or pairs, for each set of columns
+_NO_LIMIT = 2**31 - 1  # tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,26 +300,41 @@ class Tokenizer(tf.Module):
                 raise ValueError(f"Expected a max_length to pad to. Received: {max_length=}")
         elif not isinstance(max_length, int) or max_length <= least:
             raise ValueError(f"Expected a max_length above the {least} special tokens. Received: {max_length=}")
-        return self._graph(len(given), max_length, pad_to_max, names)(*given)
+        encode = self._graph(len(given), max_length if pad_to_max else None, names)
+        return encode(_NO_LIMIT if max_length is None else max_length, *given)
 
-    def _make_graph(self, num_texts, max_length, pad_to_max, names):
-        """A graph of `_encode`, for any number of rows."""
-        encode = functools.partial(self._encode, max_length, pad_to_max, names)
-        signature = [tf.TensorSpec((None,), tf.string)] * num_texts
-        return tf.function(encode, input_signature=signature, autograph=False)
+    def _make_graph(self, num_texts, width, names):
+        """A graph of `_encode`, for any number of rows and any limit of their length."""
+        signature = [tf.TensorSpec((), tf.int32)] + [tf.TensorSpec((None,), tf.string)] * num_texts
+        return tf.function(functools.partial(self._encode, width, names), input_signature=signature, autograph=False)
 
-    def _encode(self, max_length, pad_to_max, names, *given):
+    def _encode(self, width, names, max_length, *given):
         parts = [self._divide(texts) for texts in given]
-        ragged = arrange(self.template, parts, self._special, max_length, names)
+        rows = arrange(self.template, parts, self._special, max_length, names)
         padding = {"ids": self.pad_id, "segments": 0}
-        shape = (None, max_length if pad_to_max else None)
-        columns = {name: each.to_tensor(padding.get(name, -1), shape=shape) for name, each in ragged.items()}
-        return columns, tf.sequence_mask(ragged["ids"].row_lengths(), tf.shape(columns["ids"])[1])
+        table = rows.to_tensor([padding.get(name, -1) for name in names], shape=(None, width, len(names)))
+        return dict(zip(names, tf.unstack(table, axis=2), strict=True)), tf.sequence_mask(
+            rows.row_lengths(), tf.shape(table)[1]
+        )
 
     def _shown(self, index):
         """A token as `Token` has it."""
         name = self._names[index]
         return self._divide.join([name]) if self.kind == "bytes" and index not in self._special.values() else name
+
+
+@functools.lru_cache(4)
+def shared_tokenizer(config):
+    """The one `Tokenizer`, with the graphs that it has made, of the models that have the same.
+
+    Args:
+        config: str, JSON of what `get_config` returned.
+
+    Returns:
+        `Tokenizer`.
+    """
+    with tf.init_scope():  # what it holds is of no graph
+        return Tokenizer.from_config(json.loads(config))
 
 
 def _strings(name, strings):

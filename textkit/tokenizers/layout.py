@@ -28,38 +28,47 @@ def arrange(template, parts, special, max_length, names):
         template: str, of `TEMPLATES`.
         parts: list of one `Pieces` or two, of b texts each.
         special: dict, the id of the special token for each purpose.
-        max_length: int, the most tokens of a row; or `None`.
-        names: iterable of what to give: "ids", "begins", "ends" and "words" are those of `Pieces`, "parts" says which text a
-            token is of, 0 or 1; all are -1 for special tokens but the id. "segments" says which segment it is in.
+        max_length: int32 scalar, the most tokens of a row.
+        names: list of what to say of each token: "ids", "begins", "ends" and "words" are those of `Pieces`, "parts" says
+            which text it is of, 0 or 1; all are -1 for special tokens but the id. "segments" says which segment it is in.
 
     Returns:
-        dict of int32 ragged (b, n) by these names.
+        int32 ragged (b, n, len(names)).
     """
     layout = TEMPLATES[template][len(parts) - 1]
-    if max_length is not None:
-        parts = _cut(parts, max_length - len(special_purposes(template, len(parts))))
-    column = tf.ones((parts[0].ids.nrows(tf.int32), 1), tf.int32)
+    counts = _counts(parts, max_length - len(special_purposes(template, len(parts))))
+    num_texts = parts[0].ids.nrows(tf.int32)
 
-    def of_part(name, what, segment):
+    def rows_of(what, segment):
+        known = {"segments": segment}
         if isinstance(what, str):
-            return column * {"ids": special[what], "segments": segment}.get(name, -1)
-        if name in ("parts", "segments"):
-            return tf.zeros_like(parts[what].ids) + (what if name == "parts" else segment)
-        return getattr(parts[what], name)
+            known |= {"ids": special[what]}
+            return tf.tile([[[known.get(name, -1) for name in names]]], (num_texts, 1, 1))
+        known |= {"parts": what}
+        size = tf.size(parts[what].ids.values)
+        columns = [tf.fill((size,), known[name]) if name in known else getattr(parts[what], name).values for name in names]
+        return _head(parts[what].ids.with_values(tf.stack(columns, axis=1)), counts[what])
 
-    return {name: tf.concat([of_part(name, what, segment) for what, segment in layout], axis=1) for name in names}
+    return tf.concat([rows_of(what, segment) for what, segment in layout], axis=1)
 
 
-def _cut(parts, room):
-    """Cuts one or two texts to `room` tokens in all; of two the longer one first, and the second where they are alike.
+def _counts(parts, room):
+    """How many tokens (b,) of each of one or two texts there is room for; the longer one of two is cut first.
 
-    The longer one keeps the odd token, as in the `tokenizers` library.
+    Of texts that are alike it is the second, and the longer one keeps the odd token, as in the `tokenizers` library.
     """
     lengths = [tf.cast(pieces.ids.row_lengths(), tf.int32) for pieces in parts]
     if len(parts) == 1:
-        return [parts[0].head(tf.minimum(lengths[0], room))]
+        return [tf.minimum(lengths[0], room)]
     shorter = tf.minimum(tf.minimum(*lengths), room // 2)
     longer = tf.minimum(tf.maximum(*lengths), room - shorter)
     first_is_longer = lengths[0] > lengths[1]
-    kept = tf.where(first_is_longer, longer, shorter), tf.where(first_is_longer, shorter, longer)
-    return [pieces.head(counts) for pieces, counts in zip(parts, kept, strict=True)]
+    return [tf.where(first_is_longer, longer, shorter), tf.where(first_is_longer, shorter, longer)]
+
+
+def _head(rows, counts):
+    """The first elements of ragged rows (b, n, ...), as many as `counts`, int32 (b,), says."""
+    row = rows.value_rowids()
+    place = tf.range(tf.size(row)) - tf.cast(tf.gather(rows.row_starts(), row), tf.int32)
+    kept = tf.boolean_mask(rows.values, place < tf.gather(counts, row))
+    return tf.RaggedTensor.from_row_lengths(kept, tf.cast(counts, tf.int64), validate=False)

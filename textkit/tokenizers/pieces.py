@@ -22,16 +22,6 @@ class Pieces(typing.NamedTuple):
     ends: tf.RaggedTensor
     words: tf.RaggedTensor
 
-    def head(self, counts):
-        """The first of each row, as many as `counts`, int (b,), says."""
-        place = tf.range(tf.size(self.ids.values)) - tf.cast(tf.gather(self.ids.row_starts(), self.rows()), tf.int32)
-        kept = self.ids.with_values(place < tf.gather(counts, self.rows()))
-        return Pieces(*(tf.ragged.boolean_mask(each, kept) for each in self))
-
-    def rows(self):
-        """The row of each token."""
-        return self.ids.value_rowids()
-
 
 def gather_pieces(characters, num_texts, rows, ids, first_bytes, past_bytes, words):
     """Makes `Pieces` of flat tokens, given where their bytes are among those of all characters.

@@ -1,0 +1,5 @@
+"""Graphs are made by the thousand here: looking through all of them for garbage as often as Python does takes its time."""
+
+import gc
+
+gc.set_threshold(200_000, 50, 100)
