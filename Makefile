@@ -14,8 +14,9 @@ test: .venv/installed lint
 	$(BIN)/python -m pytest $(TWO) tests
 	$(BIN)/python -m pytest --doctest-modules shared_layers vitkit textkit
 
+# thousands of small programs are compiled, each run once: not worth an optimising compiler
 test-jax: .venv/installed
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(TWO) tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py \
+	KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest $(TWO) tests/shared_layers tests/vitkit/test_backbone.py tests/vitkit/test_classifier.py \
 		tests/textkit/test_decoding.py tests/textkit/test_presets.py tests/textkit/test_recurrent.py tests/textkit/test_scan.py \
 		tests/textkit/test_causal_lm.py tests/textkit/test_encoder.py tests/textkit/test_heads.py \
 		tests/textkit/test_seq2seq.py::test_contracts tests/textkit/test_transformer.py

@@ -96,7 +96,7 @@ def folder(tmp_path_factory):
     ]
     (folder / "corrupt.tsv").write_bytes(b"no label\n\xff\xff\tgood\n")
     (folder / "asked.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
-    TextEncoder(**labels.SIZES).save_to_preset(folder / "encoder")
+    TextEncoder(**{**labels.SIZES, "num_layers": 1}).save_to_preset(folder / "encoder")
     names = ["so", "so so", "not so"]
     labels.make_model("classify", num_classes=3, class_names=names).save_to_preset(folder / "three")
     return folder

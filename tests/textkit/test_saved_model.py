@@ -1,8 +1,5 @@
 """The SavedModel of a translator, served where only TensorFlow can be imported, against the translator itself."""
 
-import re
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -10,6 +7,7 @@ import pytest
 
 import textkit
 from tests.checks import assert_close
+from tests.served import ALONE, WITH_TEXT, serve
 from tests.textkit.test_translator import TEXTS, make_translator
 from textkit import RecurrentSeq2Seq, Translator, Vocabulary
 from textkit.saved_model import export
@@ -17,35 +15,11 @@ from textkit.saved_model import export
 # Special ones: with a letter that the vocabulary lacks, longer than seven positions, and without anything to read.
 TEXTS = [*TEXTS, "bäd", "abcdefgab", "", " \t"]
 
-# TensorFlow imports Keras if it can; here neither it nor these packages can be imported.
-CLIENT = """
-import sys
-sys.modules["keras"] = sys.modules["textkit"] = sys.modules["shared_layers"] = None
-import numpy as np
-import tensorflow as tf
-served = tf.saved_model.load("saved_model").signatures
-texts = tf.constant(sys.argv[1:])
-answers = {
-    "default": served["serving_default"](texts=texts),
-    "explain": served["explain"](texts=texts),
-    "blank": served["explain"](texts=tf.constant([""])),
-    "none": served["explain"](texts=tf.constant([], tf.string)),
-}
-np.savez("answers.npz", **{
-    f"{call}/{name}": np.char.decode(value.numpy().astype("S"), "utf-8") if value.dtype == tf.string else value.numpy()
-    for call, answer in answers.items() for name, value in answer.items()
-})
-"""
 
-
-def serve(folder, texts, imports=""):
-    program = imports + CLIENT
-    return subprocess.run([sys.executable, "-c", program, *texts], cwd=folder, capture_output=True, text=True)
-
-
-def check_answers(folder, translator, texts, **options):
-    """Holds what was served against what the translator says, which refuses to read texts with nothing in them."""
-    answers = np.load(folder / "answers.npz")
+def check_answers(folder, translator, texts, setting=ALONE, **options):
+    """Holds what is served against what the translator says, which refuses to read texts with nothing in them."""
+    calls = {"serving_default": {"texts": texts}, "explain": {"texts": texts}}
+    answers = serve(folder, {**calls, "explain#blank": {"texts": [""]}, "explain#none": {"texts": []}}, setting)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters unknown and texts too long, which a server cannot say
         found = iter(translator.translate([text for text in texts if text.strip()], return_attention=True, **options))
@@ -62,12 +36,12 @@ def check_answers(folder, translator, texts, **options):
         assert_close(answers["explain/alignment"][row], alignment)
         assert answers["explain/source_tokens"][row].tolist() == source_tokens + [""] * (widest - len(source_tokens))
         assert answers["explain/target_tokens"][row].tolist() == tokens + [""] * (longest - len(tokens))
-        for call in ("default", "explain"):
+        for call in ("serving_default", "explain"):
             assert answers[f"{call}/text"][row] == (each.text if each else "")
             assert_close(answers[f"{call}/score"][row], np.float32(each.score if each else 0.0))
     assert len({(each.text, round(each.score, 3)) for each in expected if each}) > 3  # they are not all one answer
-    assert answers["blank/text"].tolist() == [""]
-    assert answers["none/text"].shape == (0,)
+    assert answers["explain#blank/text"].tolist() == [""]
+    assert answers["explain#none/text"].shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +55,6 @@ def check_answers(folder, translator, texts, **options):
 def test_serves_what_the_translator_says(tmp_path, name, options):
     translator = make_translator(name)
     export(translator, tmp_path / "saved_model", **options)
-    done = serve(tmp_path, TEXTS)
-    assert done.returncode == 0, done.stderr
     check_answers(tmp_path, translator, TEXTS, **options)
 
 
@@ -95,12 +67,9 @@ def test_subwords_need_tensorflow_text(tmp_path):
         weight.assign(random.normal(0.0, 1.0, weight.shape))
     translator = Translator(model, vocabulary, vocabulary, max_length=11)
     export(translator, tmp_path / "saved_model")
-    done = serve(tmp_path, texts)
-    assert done.returncode
-    assert re.search(r"Op type not registered 'Sentencepiece\w*Op'", done.stderr)
-    done = serve(tmp_path, [*texts, ""], imports="import tensorflow_text\n")  # which needs Keras itself
-    assert done.returncode == 0, done.stderr
-    check_answers(tmp_path, translator, [*texts, ""])
+    with pytest.raises(RuntimeError, match=r"Op type not registered 'Sentencepiece\w*Op'"):
+        serve(tmp_path, {}, ALONE)
+    check_answers(tmp_path, translator, [*texts, ""], WITH_TEXT)
 
 
 def test_sampling_draws_anew_at_each_call(tmp_path):

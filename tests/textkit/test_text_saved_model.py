@@ -1,10 +1,5 @@
 """SavedModels of models on an encoder, served where only TensorFlow can be imported, against the models themselves."""
 
-import json
-import re
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -13,6 +8,7 @@ import tensorflow as tf
 import textkit
 from tests.backends import tensorflow_only
 from tests.checks import assert_close
+from tests.served import ALONE, serve
 from tests.textkit.encoders import spread
 from textkit import (
     CausalLM,
@@ -39,22 +35,6 @@ TEXTS = [
 ]
 PAIRS = ["the birds sat on a tree.", "The 鳥 sing", "a tree", "birds", ""]
 SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 12, "intermediate_dim": 11, "max_sequence_length": 13}
-# Byte pairs are read where nothing but TensorFlow can be imported; word pieces need TensorFlow Text, which imports Keras.
-ALONE = "import sys; sys.modules['keras'] = sys.modules['textkit'] = sys.modules['shared_layers'] = None\n"
-WITH_TEXT = "import sys; sys.modules['textkit'] = sys.modules['shared_layers'] = None\nimport tensorflow_text\n"
-CLIENT = """
-import json, sys
-import numpy as np
-import tensorflow as tf
-served = tf.saved_model.load("saved_model").signatures
-calls, found = json.loads(sys.argv[1]), {}
-for name, arguments in calls.items():
-    given = {key: tf.constant(value, tf.int32 if key == "target" else tf.string) for key, value in arguments.items()}
-    for key, value in served[name.split("#")[0]](**given).items():
-        array = value.numpy()
-        found[f"{name}/{key}"] = np.char.decode(array.astype("S"), "utf-8") if value.dtype == tf.string else array
-np.savez("answers.npz", **found)
-"""
 
 
 def tokenizer(kind="wordpiece"):
@@ -69,14 +49,6 @@ def make(model_class, kind="wordpiece", **options):
     keras.utils.set_random_seed(3)
     made = tokenizer(kind)
     return spread(model_class(vocabulary_size=made.size, tokenizer=made, pad_id=made.pad_id, **{**SIZES, **options}))
-
-
-def serve(folder, calls, setting=WITH_TEXT):
-    """What the signatures answer: {"signature/output": array}."""
-    program = setting + CLIENT
-    done = subprocess.run([sys.executable, "-c", program, json.dumps(calls)], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(np.load(folder / "answers.npz"))
 
 
 def encoded(model, text, pair=None):
@@ -234,10 +206,8 @@ def test_what_has_no_answer_gives_vectors(tmp_path, model_class):
 
 def test_word_pieces_need_tensorflow_text(tmp_path):
     textkit.export(make(SentenceEncoder), tmp_path / "saved_model")
-    program = ALONE + CLIENT
-    done = subprocess.run([sys.executable, "-c", program, "{}"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode
-    assert re.search(r"Op type not registered '\w*Wordpiece\w*'", done.stderr)
+    with pytest.raises(RuntimeError, match=r"Op type not registered '\w*Wordpiece\w*'"):
+        serve(tmp_path, {}, ALONE)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ import io
 import itertools
 import json
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -15,6 +13,7 @@ import tensorflow as tf
 import tokenizers
 from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
 
+from tests.served import ALONE, WITH_TEXT, serve
 from textkit.tokenizer import Token, Tokenizer
 from textkit.tokenizers import characters
 
@@ -398,24 +397,19 @@ class TestEncode:
         module.tokenizer = tokenizer
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
-        def serve(texts):
+        def encode(texts):
             encoded = tokenizer.encode(texts, return_offsets=True)
-            return encoded["token_ids"], encoded["offsets"], tokenizer.to_tokens(encoded["token_ids"])
+            return {"tokens": tokenizer.to_tokens(encoded["token_ids"]), **encoded}
 
-        module.serve = serve
-        tf.saved_model.save(module, str(tmp_path / "saved"))
-        program = (
-            "import sys, json, tensorflow as tf\n"
-            + ("" if tokenizer.kind == "bytes" else "import tensorflow_text\n")
-            + "found = tf.saved_model.load(sys.argv[1]).serve(tf.constant(json.loads(sys.argv[2])))\n"
-            "assert 'textkit' not in sys.modules\n"
-            "print(json.dumps([found[0].numpy().tolist(), found[1].numpy().tolist()]))\n"
-        )
+        tf.saved_model.save(module, str(tmp_path / "saved_model"), signatures=encode)
         texts = ["Naïve dogs 北京!", "the fox"]
-        arguments = [sys.executable, "-c", program, str(tmp_path / "saved"), json.dumps(texts)]
-        found = json.loads(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
-        encoded = tokenizer.encode(texts, return_offsets=True)
-        assert found == [encoded["token_ids"].numpy().tolist(), encoded["offsets"].numpy().tolist()]
+        found = serve(tmp_path, {"serving_default": {"texts": texts}}, ALONE if tokenizer.kind == "bytes" else WITH_TEXT)
+        for name, expected in tokenizer.encode(texts, return_offsets=True).items():
+            np.testing.assert_array_equal(found[f"serving_default/{name}"], expected)
+        assert (
+            found["serving_default/tokens"].tolist()
+            == np.char.decode(tokenizer.to_tokens(found["serving_default/token_ids"]).numpy().astype("S"), "utf-8").tolist()
+        )
 
 
 class TestKeeping:

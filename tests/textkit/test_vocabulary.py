@@ -2,8 +2,6 @@ import base64
 import collections
 import io
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
+from tests.served import ALONE, WITH_TEXT, serve
 from textkit.vocabulary import Vocabulary
 
 ENGLISH = [
@@ -213,18 +212,11 @@ class TestEverywhere:
             ids = vocabulary.encode(strings).to_tensor()
             return {"text": vocabulary.to_text(ids), "tokens": vocabulary.to_tokens(ids)}
 
-        module.echo = echo
-        tf.saved_model.save(module, str(tmp_path / "saved"))
-        program = (
-            "import sys, tensorflow as tf\n"
-            + ("import tensorflow_text\n" if vocabulary.kind == "subwords" else "")
-            + "found = tf.saved_model.load(sys.argv[1]).echo(tf.constant([sys.argv[2]]))\n"
-            "assert 'textkit' not in sys.modules\n"
-            "print(*([text.decode() for text in part.numpy()] for part in (found['text'], found['tokens'][0])))"
-        )
-        arguments = [sys.executable, "-c", program, str(tmp_path / "saved"), ENGLISH[1]]
-        found = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.strip()
-        assert found == f"{[ENGLISH[1]]} {vocabulary.tokens(vocabulary.encode([ENGLISH[1]])[0])}"
+        tf.saved_model.save(module, str(tmp_path / "saved_model"), signatures=echo)
+        setting = WITH_TEXT if vocabulary.kind == "subwords" else ALONE
+        found = serve(tmp_path, {"serving_default": {"strings": [ENGLISH[1]]}}, setting)
+        assert found["serving_default/text"].tolist() == [ENGLISH[1]]
+        assert found["serving_default/tokens"].tolist() == [vocabulary.tokens(vocabulary.encode([ENGLISH[1]])[0])]
 
     def test_unknown_kind_is_refused(self):
         with pytest.raises(ValueError, match=r"Unknown kind; did you mean 'characters'.*Received: kind='character'"):
