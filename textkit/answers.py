@@ -1,6 +1,7 @@
 """What a model with a head says of one text, and which logits and which tokens that comes from. NumPy only."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def read_span(model, logits, divided, target, word):
         model: the model.
         logits: float (n, 2), of the first token of an answer and of its last; token 0 stands for no answer.
         divided: `Divided`; answers are looked for in the pair, or in the text where there is none.
-        target: (int, int), the first word of an answer and its last; or `None`.
+        target: (int, int), the first word of an answer and its last, or str, these words; or `None`.
         word: `None`.
 
     Returns:
@@ -154,7 +155,7 @@ def read_span(model, logits, divided, target, word):
         ValueError: there are no such words.
     """
     best = _best_span(logits, divided)
-    asked = best if target is None else target
+    asked = best if target is None else _find_span(divided, target) if isinstance(target, str) else target
     chosen = np.zeros_like(logits)
     if asked is None:
         chosen[0] = 1.0
@@ -183,15 +184,28 @@ def first_token(divided):
 def _best_span(logits, divided):
     """The words (first, last) of the most likely answer, `None` where no answer is likelier."""
     words = np.asarray(divided.word_of_token)
-    allowed = words >= (divided.num_first if divided.num_first < len(divided.words) else 0)
+    allowed = words >= _first_word(divided)
     [(first, last, score)] = best_spans(*logits.T, allowed)
     return None if score <= logits[0].sum(dtype="float64") else (int(words[first]), int(words[last]))
 
 
+def _first_word(divided):
+    """The first word that an answer may have: of the pair where there is one."""
+    return divided.num_first if divided.num_first < len(divided.words) else 0
+
+
+def _find_span(divided, answer):
+    """The words (first, last) that are the answer, where they stand first."""
+    places = range(_first_word(divided), len(divided.words))
+    for words in itertools.combinations_with_replacement(places, 2):
+        if _span(divided, words) == answer:
+            return words
+    raise ValueError(f"Expected whole words of the text that answers, as they stand there. Received: target={answer!r}")
+
+
 def _check_span(divided, words):
     count, first = len(divided.words), divided.num_first
-    pair = not isinstance(words, str) and np.shape(words) == (2,)
-    if not pair or not 0 <= words[0] <= words[1] < count or (words[0] < first) != (words[1] < first):
+    if np.shape(words) != (2,) or not 0 <= words[0] <= words[1] < count or (words[0] < first) != (words[1] < first):
         raise ValueError(
             f"Expected (first, last), words below {count} of one text, for a target. Received: target={words!r}"
         )

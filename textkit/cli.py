@@ -161,7 +161,9 @@ def explain(
     pair: Annotated[str | None, typer.Option(help="The second text, such as a context.")] = None,
     word: Annotated[str | None, typer.Option(help="The word asked about, or its number from 0 on.")] = None,
     method: Annotated[str | None, typer.Option(help="How relevance is found; see textkit.explain.")] = None,
-    target: Annotated[str | None, typer.Option(help="Class to explain instead of the predicted one.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Class, or words of the context, to explain instead of the answer.")
+    ] = None,
     layer: Annotated[
         int | None, typer.Option(help="Whose attention is shown, from 0 on, instead of the mean of all.")
     ] = None,

@@ -76,7 +76,8 @@ def explain(model, text, pair=None, method="auto", target=None, word=None, **opt
         method: str, one of the above, or "auto": `gradient_rollout`, or `raw` where there is no head, or a word is asked
             about that the model gives no class.
         target: what to explain. The class of a classifier or the label of a token classifier: its index or its name. The
-            answer of a span classifier: (first, last), its words. `None` explains what the model says.
+            answer of a span classifier: its words, as they stand in the text or as (first, last). `None` explains what
+            the model says.
         word: the word that is asked about: its index, or the word itself where it stands once. Of `raw` and `rollout` the
             one that attends; of a token classifier the one whose label is explained. `None`: all that the answer is read
             from.

@@ -101,7 +101,7 @@ def compile_write(model, write, jit_compile=False):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(write, jit_compile=jit_compile)
+        return tf.function(write, jit_compile=jit_compile, autograph=False)
     import jax
 
     seed = model.seed_generator.state

@@ -4,14 +4,9 @@ import json
 import subprocess
 import sys
 
-import pytest
 
-from scripts.train_g2p import MODELS
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_the_recipe_runs(tmp_path, model):
-    command = [sys.executable, "-m", "scripts.train_g2p", "--smoke", "--model", model, "--out", str(tmp_path)]
+def test_the_recipe_runs(tmp_path):
+    command = [sys.executable, "-m", "scripts.train_g2p", "--smoke", "--model", "gru_additive", "--out", str(tmp_path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["test"]["num_examples"] == 40

@@ -9,7 +9,7 @@ from textkit.transformer import TransformerSeq2Seq
 
 SIZES = {"source_vocabulary_size": 17, "target_vocabulary_size": 19}
 RECURRENT = {**SIZES, "hidden_dim": 10, "embedding_dim": 7}
-TRANSFORMER = {**SIZES, "num_layers": 3, "num_heads": 2, "hidden_dim": 10, "intermediate_dim": 11, "dropout": 0.0}
+TRANSFORMER = {**SIZES, "num_layers": 2, "num_heads": 2, "hidden_dim": 10, "intermediate_dim": 11, "dropout": 0.0}
 MODELS = {
     "fixed": (RecurrentSeq2Seq, RECURRENT),
     "additive": (RecurrentSeq2Seq, {**RECURRENT, "attention": "additive", "attention_dim": 13}),

@@ -17,7 +17,6 @@ from textkit.seq2seq import TokenCrossEntropy
 CASES = {
     "recurrent": ("additive", TokenCrossEntropy(0.1), True),
     "transformer": ("pre_norm", TokenCrossEntropy(0.1), False),
-    "by the weights": ("fixed", SparseCategoricalCrossentropy(True, reduction="mean_with_sample_weight"), True),
     "by the rows": ("fixed", SparseCategoricalCrossentropy(True), True),
 }
 BATCH = 4

@@ -128,8 +128,14 @@ class TestSpan:
         found = self.read(target=(4, 5))
         assert (found.answer, found.explained) == ("It", "relevance for the answer 'Ada.'")
         assert np.argwhere(found.chosen).tolist() == [[6, 0], [8, 1]]
+        assert self.read(target="was  Ada").target == (3, 4)
 
-    @pytest.mark.parametrize("target", [(4, 3), (4, 6), (1, 2), (-1, 0), 4, "45", (1, 2, 3)])
+    @pytest.mark.parametrize("target", ["who", "was Ada", "Ad", ""])  # of the question, and not as they stand
+    def test_refuses_words_that_are_not_there(self, target):
+        with pytest.raises(ValueError, match=rf"Expected whole words of the text that answers.*target='{target}'$"):
+            self.read(target=target)
+
+    @pytest.mark.parametrize("target", [(4, 3), (4, 6), (1, 2), (-1, 0), 4, (1, 2, 3)])
     def test_refuses_what_is_no_answer(self, target):
         with pytest.raises(ValueError, match=r"Expected \(first, last\), words below 6 of one text.* Received: target="):
             self.read(target=target)

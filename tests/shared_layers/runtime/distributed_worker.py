@@ -12,18 +12,15 @@ CASES = {
     "plain": {},
     "uneven": {},
     "clipped": {"global_clipnorm": 0.05},
-    "accumulated": {"gradient_accumulation_steps": 3},
     "averaged": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
     "swapped": {"use_ema": True, "ema_momentum": 0.9},
     "mixed_bfloat16": {},
-    "mixed_float16": {},
     "everything": {
         "gradient_accumulation_steps": 2,
         "global_clipnorm": 0.05,
         "use_ema": True,
         "ema_momentum": 0.5,
     },
-    "fused": {"fused": True},
     "fused_accumulated": {"fused": True, "gradient_accumulation_steps": 3, "use_ema": True, "ema_momentum": 0.5},
     "resumed": {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5},
 }
