@@ -43,9 +43,9 @@ def test_scores_of_every_attention():
     assert_close(seen["logits"], numpy(model(ids)))
     for kind, shape in {"encoder": (3, 2, 5, 5), "decoder": (3, 2, 7, 7), "cross": (3, 2, 7, 5)}.items():
         scores = seen[f"{kind}_attention_scores"]
-        assert [layer.shape for layer in scores] == [shape] * 3
-        assert_close(np.stack(scores).sum(-1), np.ones((3, *shape[:-1])))
-    assert_close(seen["alignment"], seen["cross_attention_scores"][1].mean(1))
+        assert [layer.shape for layer in scores] == [shape] * 2
+        assert_close(np.stack(scores).sum(-1), np.ones((2, *shape[:-1])))
+    assert_close(seen["alignment"], seen["cross_attention_scores"][0].mean(1))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_it_refuses():
 
     refuses("`positions` should be one of .*Received: positions='rotary'", positions="rotary")
     refuses("`share_embeddings` needs one vocabulary. Received: source_vocabulary_size=17", share_embeddings=True)
-    refuses("`alignment_layer` should be from 0 to 2. Received: alignment_layer=3", alignment_layer=3)
+    refuses("`alignment_layer` should be from 0 to 1. Received: alignment_layer=2", alignment_layer=2)
     refuses("`num_layers` should be a positive int. Received: num_layers=0", num_layers=0)
     refuses("`num_heads` should divide the width 10. Received: num_heads=3", num_heads=3)
     model = make("pre_norm")
