@@ -26,13 +26,15 @@ TRAINING = {"epochs": 4, "batch_size": 32, "learning_rate": 1e-4, "layer_decay":
 SMOKE = {"limit": 40, "epochs": 1, "batch_size": 8, "max_length": 16}
 
 
-def read(path):
-    """The reviews with a clear rating, as `ClassifiedTexts`."""
+def read(path, limit=None):
+    """The reviews with a clear rating, as `ClassifiedTexts`; of each split at most `limit`, from all parts of the file."""
     rated = load("classify", path, problem="regression")
     splits = {
         split: [(texts, int(rating > 0)) for texts, rating in getattr(rated, split) if abs(rating) >= CLEAR]
         for split in SPLITS
     }
+    if limit:
+        splits = {split: rows[:: max(len(rows) // limit, 1)][:limit] for split, rows in splits.items()}
     return ClassifiedTexts(**splits, name="reviews", class_names=CLASSES)
 
 
@@ -49,7 +51,7 @@ def run(reviews, source, out, strategy="none", resume=False, limit=None, **chang
         **changes: of `TRAINING`.
     """
     out = pathlib.Path(out)
-    data = read(reviews).limited(limit)
+    data = read(reviews, limit)
     keras.utils.set_random_seed(0)  # of the new head
     with get_strategy(strategy).scope():
         model = textkit.TextClassifier.from_preset(source, num_classes=2, class_names=list(CLASSES))

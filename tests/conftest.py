@@ -1,10 +1,10 @@
-"""Graphs are made by the thousand here; to look through all of them for garbage as often as Python does takes its time."""
+"""Graphs are made by the thousand here: looking for garbage among those of all files before takes its time."""
 
 import gc
 
 import pytest
 
-gc.set_threshold(200_000, 50, 1000)
+gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(scope="module", autouse=True)
