@@ -17,7 +17,9 @@ def folder(name):
 
 def test_film_reviews_from_minilm(tmp_path):
     reviews = folder("movie_reviews") / "reviews.tsv"
-    metrics = finetune_reviews.run(reviews, folder("minilm"), tmp_path, limit=600, epochs=2, batch_size=8, learning_rate=2e-4)
+    metrics = finetune_reviews.run(
+        reviews, folder("minilm"), tmp_path, limit=600, epochs=2, batch_size=8, learning_rate=2e-4
+    )
     accuracy = metrics["fine_tuned"]["accuracy"]
     assert metrics["fine_tuned"]["num_examples"] == 600
     assert accuracy > metrics["tfidf"]["accuracy"] + 0.02
