@@ -313,9 +313,8 @@ class Tokenizer(tf.Module):
         rows = arrange(self.template, parts, self._special, max_length, names)
         padding = {"ids": self.pad_id, "segments": 0}
         table = rows.to_tensor([padding.get(name, -1) for name in names], shape=(None, width, len(names)))
-        return dict(zip(names, tf.unstack(table, axis=2), strict=True)), tf.sequence_mask(
-            rows.row_lengths(), tf.shape(table)[1]
-        )
+        mask = tf.sequence_mask(rows.row_lengths(), tf.shape(table)[1])
+        return dict(zip(names, tf.unstack(table, axis=2), strict=True)), mask
 
     def _shown(self, index):
         """A token as `Token` has it."""

@@ -55,7 +55,7 @@ def arrange(template, parts, special, max_length, names):
 def _counts(parts, room):
     """How many tokens (b,) of each of one or two texts there is room for; the longer one of two is cut first.
 
-    Of texts that are alike it is the second, and the longer one keeps the odd token, as in the `tokenizers` library.
+    Of texts of one length it is the second, and the longer one keeps the odd token, as in the `tokenizers` library.
     """
     lengths = [tf.cast(pieces.ids.row_lengths(), tf.int32) for pieces in parts]
     if len(parts) == 1:
