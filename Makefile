@@ -20,8 +20,9 @@ test-jax: .venv/installed
 	KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest $(TWO) tests/shared_layers/*.py \
 		tests/shared_layers/runtime/test_callbacks.py::test_resumed_training_is_the_same_training \
 		tests/shared_layers/runtime/test_optimizers.py tests/textkit/test_scan.py tests/textkit/test_transformer.py \
-		$(addsuffix .py::test_contracts,$(addprefix tests/vitkit/test_,backbone classifier) \
-		$(addprefix tests/textkit/test_,causal_lm encoder seq2seq)) 'tests/textkit/test_heads.py::test_contracts[masked]'
+		'tests/vitkit/test_classifier.py::test_contracts[distilled token]' \
+		$(addprefix tests/textkit/test_,'causal_lm.py::test_contracts[rotary]' 'encoder.py::test_contracts[modern]' \
+		'heads.py::test_contracts[masked]' 'seq2seq.py::test_contracts[pre_norm]')
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -77,7 +77,7 @@ def check_config(layer, call_kwargs, expected):
 
 
 def check_compiled(layer, call_kwargs, expected):
-    """The backend's compilers give what eager execution gives."""
+    """The backend's compiler gives what eager execution gives."""
     arrays = arrays_of(call_kwargs)
 
     def call(arrays):
@@ -87,13 +87,12 @@ def check_compiled(layer, call_kwargs, expected):
         import tensorflow as tf
 
         arrays = tree.map_structure(tf.constant, arrays)
-        compiled = [tf.function(call), tf.function(call, jit_compile=True)]
+        compiled = tf.function(call, jit_compile=True)
     else:
         import jax
 
-        compiled = [jax.jit(call)]
-    for function in compiled:
-        assert_close(function(arrays), expected)
+        compiled = jax.jit(call)
+    assert_close(compiled(arrays), expected)
 
 
 def check_fresh_process(model, inputs, expected, module):
@@ -150,12 +149,13 @@ for line in sys.stdin:
 
 
 def check_training(make, inputs):
-    """A few steps of `fit` give a finite loss and change the weights, in float32 and with both mixed precisions."""
+    """Outputs are finite, in float32 and with both mixed precisions, and so are the losses of a few steps of `fit`, which
+    change the weights; in bfloat16, of float32's range, what holds in float16 holds."""
     for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
         model = make(dtype)
         outputs = numpy(model(inputs))
         assert all(np.isfinite(output).all() for output in tree.flatten(outputs)), dtype
-        if not model.trainable_weights:
+        if dtype == "mixed_bfloat16" or not model.trainable_weights:
             continue
         before = model.get_weights()
         # by the default compiler once; it takes seconds

@@ -94,7 +94,7 @@ def read_class(model, logits, divided, target, word):
         largest = np.argsort(-probabilities, kind="stable")[:_SAID]
         said = [f"{names[place]} {probabilities[place]:.2f}" for place in largest]
     return Answer(
-        row=first_token(divided),
+        row=read_row(model, divided),
         chosen=np.eye(len(logits))[index],
         explained=f"relevance for {names[index] if len(logits) > 1 else 'a larger number'}",
         answer=", ".join(said),
@@ -176,9 +176,10 @@ def read_span(model, logits, divided, target, word):
 _READERS = {TextClassifier: read_class, TokenClassifier: read_labels, SpanClassifier: read_span}
 
 
-def first_token(divided):
-    """Weights (n,) of the first token alone, from which whole texts are read."""
-    return np.eye(len(divided.tokens))[0]
+def read_row(model, divided):
+    """Weights (n,) of the tokens that a model reads a whole text from: all, or the first."""
+    count = len(divided.tokens)
+    return np.ones(count) if getattr(model, "pooling", "token") == "mean" else np.eye(count)[0]
 
 
 def _best_span(logits, divided):

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from shared_layers.runtime import require_tensorflow, unknown_name
-from textkit.answers import Divided, first_token, read_labels, reader_of
+from textkit.answers import Divided, read_labels, read_row, reader_of
 from textkit.encoder import TextEncoder
 from textkit.encoding import most_tokens
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, SIGNED, Question, encoder_of, logits_of
@@ -103,7 +103,7 @@ def explain(model, text, pair=None, method="auto", target=None, word=None, **opt
 
     inputs = encoder.tokenizer.encode([text], None if pair is None else [pair])
     seen = encoder(inputs, training=False, return_attention_scores=True)
-    found, chosen, row = {}, None, _read_row(model, divided)
+    found, chosen, row = {}, None, read_row(model, divided)
     if read is not None:
         logits = np.asarray(logits_of(model, seen, inputs), "float32")[0]
         answer = read(model, logits, divided, target, asked)
@@ -201,11 +201,6 @@ def _resolve_method(method, options, read, word):
         if name not in known:
             raise unknown_name("option", name, known)
     return method
-
-
-def _read_row(model, divided):
-    """Weights (n,) of the tokens that a model without an answer reads a text from."""
-    return np.ones(len(divided.tokens)) if getattr(model, "pooling", None) == "mean" else first_token(divided)
 
 
 def _attending(divided, row):

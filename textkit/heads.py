@@ -18,12 +18,15 @@ _HIDDEN = -1e9  # a logit of what cannot be
 class TextClassifier(ClassHead):
     """Classifies texts or pairs of texts, or gives numbers for them.
 
-    It reads the pooled output; without a pooler, the first token's state. Compile it with a cross-entropy of logits, with
-    `keras.losses.BinaryCrossentropy(from_logits=True)` for several classes at once, with "mse" for numbers.
+    It reads the pooled output; without a pooler, the first token's state; or the mean of all tokens' states. Compile it with
+    a cross-entropy of logits, with `keras.losses.BinaryCrossentropy(from_logits=True)` for several classes at once, with
+    "mse" for numbers.
 
     Args:
         num_classes: int, c; of a regression, how many numbers.
         problem: "single" (one class of each text), "multi" (any of them), "regression".
+        pooling: "token", as published, or "mean" (over the real tokens' states, without a pooler), for one whose first
+            token has learnt nothing: one that is new, or that knows masked words alone.
         class_names, head_dropout, **encoder: as in `ClassHead`.
 
     Call arguments:
@@ -33,7 +36,7 @@ class TextClassifier(ClassHead):
         logits (b, c) float32, or a dict; see `TextHead`.
 
     Raises:
-        ValueError: an unknown problem, names that are not c.
+        ValueError: an unknown problem or pooling, names that are not c.
 
     Reference: Devlin et al. 2019, section 4.1; Liu et al. 2019 (whose classifier has the pooler as its first layer).
 
@@ -49,21 +52,26 @@ class TextClassifier(ClassHead):
     reads_pooler = True
     checkpoint_head = "ForSequenceClassification"
 
-    def __init__(self, num_classes, problem="single", class_names=None, head_dropout=0.1, **kwargs):
+    def __init__(self, num_classes, problem="single", class_names=None, head_dropout=0.1, pooling="token", **kwargs):
+        if pooling == "mean":
+            kwargs["use_pooler"] = False  # nothing would train it
         super().__init__(num_classes, class_names, head_dropout, **kwargs)
         if problem not in PROBLEMS:
             raise unknown_name("problem", problem, PROBLEMS)
+        if pooling not in POOLINGS:
+            raise unknown_name("pooling", pooling, POOLINGS)
         self.problem = problem
+        self.pooling = pooling
 
     def outputs(self, seen, inputs, training):
-        return {"logits": self.classify(self.pooled(seen), training)}
+        return {"logits": self.classify(self.pooled(seen, inputs), training)}
 
-    def pooled(self, seen):
+    def pooled(self, seen, inputs):
         """What is classified (b, d), of the encoder's dict of outputs."""
-        return seen["sequence_output"][:, 0] if self.encoder.pooler is None else seen["pooled_output"]
+        return seen["pooled_output"] if self.encoder.pooler else pooled_state(self, seen, inputs)
 
     def get_config(self):
-        return {**super().get_config(), "problem": self.problem}
+        return {**super().get_config(), "problem": self.problem, "pooling": self.pooling}
 
 
 @keras.saving.register_keras_serializable(package="textkit")
@@ -182,11 +190,7 @@ class SentenceEncoder(TextHead):
         self.built = True
 
     def outputs(self, seen, inputs, training):
-        states = seen["sequence_output"]
-        if self.pooling == "mean":
-            vectors = mean_state(states, self.encoder.padding_mask(inputs))
-        else:
-            vectors = ops.cast(states[:, 0], "float32")
+        vectors = pooled_state(self, seen, inputs)
         if self.normalize:
             vectors = ops.normalize(vectors, axis=-1)
         return {"embedding": vectors}
@@ -293,3 +297,10 @@ def mean_state(states, padding_mask):
     """The mean of the real tokens' states (b, n, d): (b, d) float32, 0 where there are none."""
     weights = ops.cast(padding_mask, "float32")[..., None]
     return ops.sum(ops.cast(states, "float32") * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+
+
+def pooled_state(model, seen, inputs):
+    """A text's state (b, d) float32 by the model's pooling: the mean of its tokens' or the first one's."""
+    if model.pooling == "mean":
+        return mean_state(seen["sequence_output"], model.encoder.padding_mask(inputs))
+    return ops.cast(seen["sequence_output"][:, 0], "float32")

@@ -73,7 +73,7 @@ def export_text_model(model, path, method="auto", max_length=None):
         if isinstance(model, SentenceEncoder):
             return {"embedding": model.outputs(seen, inputs, training=False)["embedding"]}
         if isinstance(model, TextClassifier):
-            return {"embedding": tf.cast(model.pooled(seen), tf.float32)}
+            return {"embedding": tf.cast(model.pooled(seen, inputs), tf.float32)}
         return {"embedding": mean_state(seen["sequence_output"], inputs["padding_mask"])}
 
     def serve(texts, pairs=None):
@@ -86,11 +86,12 @@ def export_text_model(model, path, method="auto", max_length=None):
         inputs, offsets = encode(texts, pairs)
         described = describe(inputs, offsets)
         if read is None:
-            answer, chosen = embed(texts), None
-            pooled = getattr(model, "pooling", "token") == "mean"
-            row = tf.cast(inputs["padding_mask"] if pooled else _first(described), tf.float32)
+            answer, row, chosen = embed(texts), None, None
         else:
             answer, row, chosen = read(model, model(inputs, training=False), described, pairs, target)
+        if row is None:
+            is_read = inputs["padding_mask"] if getattr(model, "pooling", "token") == "mean" else _first(described)
+            row = tf.cast(is_read, tf.float32)
         # each token is a word of its own
         words = tf.where(offsets[..., 0] >= 0, tf.range(tf.shape(offsets)[1]), -1)
         row = tf.math.divide_no_nan(row, tf.reduce_sum(row, axis=1, keepdims=True))
@@ -124,7 +125,7 @@ def _resolve_method(method, read):
 
 # What a model says, in the graph; `textkit.answers` has the same for one text, of words. Each takes the model, its outputs,
 # {"tokens", "offsets"}, pairs or `None`, and the target or `None`; and gives the dict of answers, float32 (b, n) of the
-# tokens that they are read from, and the weights of the logits in what is explained.
+# tokens that they are read from (`None` for those of a whole text), and the weights of the logits in what is explained.
 
 
 def _read_class(model, logits, described, pairs, target):
@@ -142,7 +143,7 @@ def _read_class(model, logits, described, pairs, target):
         most = model.num_classes - 1
         tf.debugging.assert_less_equal(target, most, f"Expected a target of at most {most}, or -1 for what is predicted.")
         asked = tf.where(target < 0, predicted, target)
-    return answer, tf.cast(_first(described), tf.float32), tf.one_hot(asked, model.num_classes)
+    return answer, None, tf.one_hot(asked, model.num_classes)
 
 
 def _read_labels(model, logits, described, pairs, target):

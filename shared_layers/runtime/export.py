@@ -36,8 +36,9 @@ def export_saved_model(path, signatures, variables, assets=()):
     module.all_variables = [getattr(variable, "value", variable) for variable in variables]
     module.all_assets = list(assets)
     with write_aside(path) as temporary:
-        functions = {
-            name: tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
-            for name, (function, specs) in signatures.items()
-        }
-        tf.saved_model.save(module, str(temporary), functions)
+        traced = {}  # a function under two names is one graph
+        for function, specs in signatures.values():
+            if function not in traced:
+                graph = tf.function(function, input_signature=specs, autograph=False)
+                traced[function] = graph.get_concrete_function()
+        tf.saved_model.save(module, str(temporary), {name: traced[function] for name, (function, _) in signatures.items()})

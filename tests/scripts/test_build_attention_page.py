@@ -4,8 +4,6 @@ import doctest
 import json
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -21,8 +19,8 @@ def figures_of(page):
     return [page.parent / name for name in re.findall(r"!\[.+\]\((.+)\)", page.read_text(encoding="utf-8"))]
 
 
-def test_the_page_is_built_of_what_was_measured(tmp_path):
-    subprocess.run([sys.executable, "-m", "scripts.build_attention_page", "--smoke", str(tmp_path)], cwd=ROOT, check=True)
+def test_the_page_is_built_of_what_was_measured(tmp_path, recipe):
+    recipe("build_attention_page", "--smoke", tmp_path)
     page = tmp_path / "docs" / "attention.md"
     text = page.read_text(encoding="utf-8")
     assert "{{" not in text

@@ -1,8 +1,6 @@
 """The recipe of film reviews, small, as a user starts it; and its baseline."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -23,17 +21,15 @@ def write_reviews(path, count=200):
             file.write(f"{text}\t{(2 * kind - 1) * rng.uniform(0.1, 3.9):.3f}\n")
 
 
-def test_the_recipe_runs(tmp_path):
+def test_the_recipe_runs(tmp_path, recipe):
     write_reviews(tmp_path / "reviews.tsv")
     labels.make_model("classify").save_to_preset(tmp_path / "model")
-    given = ["--reviews", str(tmp_path / "reviews.tsv"), "--model", str(tmp_path / "model"), "--out", str(tmp_path / "run")]
-    command = [sys.executable, "-m", "scripts.finetune_reviews", "--smoke", *given]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    given = ["--reviews", tmp_path / "reviews.tsv", "--model", tmp_path / "model", "--out", tmp_path / "run"]
+    said = recipe("finetune_reviews", "--smoke", *given)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert f"{metrics['fine_tuned']['num_examples']} reviews of the test split" in done.stdout
+    assert f"{metrics['fine_tuned']['num_examples']} reviews of the test split" in said
     for name in ("fine_tuned", "tfidf"):
-        assert f"{metrics[name]['accuracy']:.4f}" in done.stdout
+        assert f"{metrics[name]['accuracy']:.4f}" in said
 
 
 def test_only_clear_ratings_are_kept(tmp_path):

@@ -1,8 +1,6 @@
 """The recipe of Chinese reviews, small, as a user starts it."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 
@@ -22,25 +20,14 @@ def write_data(folder, count=120):
         (folder / f"{name}.txt").write_text("\n".join([*reviews, reviews[0], "说不清", "不知道"]), encoding="utf-8")
 
 
-def test_the_recipe_runs(tmp_path):
+def test_the_recipe_runs(tmp_path, recipe):
     write_data(tmp_path)
-    command = [
-        sys.executable,
-        "-m",
-        "scripts.pretrain_chinese",
-        "--smoke",
-        "--data",
-        str(tmp_path),
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    said = recipe("pretrain_chinese", "--smoke", "--data", tmp_path, "--out", tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
-    assert f"masked accuracy {metrics['masked']['accuracy']:.4f} of {metrics['masked']['num_tokens']} tokens" in done.stdout
+    assert f"masked accuracy {metrics['masked']['accuracy']:.4f} of {metrics['masked']['num_tokens']} tokens" in said
     for amount in ("few", "all"):
         for name in ("commonest class", "TF-IDF", "without pretraining", "with pretraining"):
-            assert f"{metrics[amount][name]['accuracy'][0]:.4f}" in done.stdout
+            assert f"{metrics[amount][name]['accuracy'][0]:.4f}" in said
 
 
 def test_reviews_are_read_once_and_those_of_both_kinds_not_at_all(tmp_path):

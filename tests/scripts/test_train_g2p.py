@@ -1,13 +1,10 @@
 """The recipe of spelling to pronunciation, small, as a user starts it."""
 
 import json
-import subprocess
-import sys
 
 
-def test_the_recipe_runs(tmp_path):
-    command = [sys.executable, "-m", "scripts.train_g2p", "--smoke", "--model", "gru_additive", "--out", str(tmp_path)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+def test_the_recipe_runs(tmp_path, recipe):
+    said = recipe("train_g2p", "--smoke", "--model", "gru_additive", "--out", tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["test"]["num_examples"] == 40
     assert f"PER {metrics['test']['per']:.2%}, WER {metrics['test']['wer']:.2%} of 40 test words" in said

@@ -4,7 +4,7 @@ import numpy as np
 
 TINY = {
     "vocabulary_size": 23,
-    "num_layers": 3,
+    "num_layers": 2,
     "num_heads": 2,
     "hidden_dim": 12,
     "intermediate_dim": 11,

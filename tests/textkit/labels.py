@@ -18,7 +18,7 @@ TOKENIZER = Tokenizer(
 ).get_config()
 SIZES = {
     "vocabulary_size": len(TOKENIZER["vocabulary"]),
-    "num_layers": 2,
+    "num_layers": 1,
     "num_heads": 2,
     "hidden_dim": 16,
     "intermediate_dim": 16,

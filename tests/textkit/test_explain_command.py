@@ -33,8 +33,8 @@ ROWS = {
     "an answer of an encoder": (f"explain {TEXT} --model encoder --method legrad", r"takes a model with a head"),
     "an unknown class": (f"explain {TEXT} --model run --target god", r"Unknown target; did you mean 'good'"),
     "a layer that is not there": (
-        f"explain {TEXT} --model encoder --layer 3",
-        r"layer must be in \[-3, 3\)\. Received: layer=3",
+        f"explain {TEXT} --model encoder --layer 2",
+        r"layer must be in \[-2, 2\)\. Received: layer=2",
     ),
     "a picture of two texts": (
         "explain film good --model encoder --attention x.png",

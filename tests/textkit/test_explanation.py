@@ -43,11 +43,11 @@ def test_words_are_those_of_the_text(classifier):
     assert seen.offsets == [(0, 3), (5, 9), (10, 13), (14, 20), (20, 21), (0, 1), (1, 2), (2, 3), (4, 7)]
     assert seen.num_first == 5
     assert seen.word_of_token == [-1, 0, 1, 2, 3, 3, 4, -1, 5, 6, 7, 8, -1]
-    assert seen.attention.shape == (3, 2, 13, 13)
+    assert seen.attention.shape == (2, 2, 13, 13)
     np.testing.assert_allclose(seen.attention.sum(-1), 1, rtol=1e-5)
-    assert seen.word_attention.shape == (3, 2, 9, 9)
-    mean = seen.attention[2, 1][4:6].mean(0)
-    np.testing.assert_allclose(seen.word_attention[2, 1, 3, 3], mean[4:6].sum(), rtol=1e-5)
+    assert seen.word_attention.shape == (2, 2, 9, 9)
+    mean = seen.attention[1, 1][4:6].mean(0)
+    np.testing.assert_allclose(seen.word_attention[1, 1, 3, 3], mean[4:6].sum(), rtol=1e-5)
 
 
 def test_words_of_bytes_have_no_spaces():

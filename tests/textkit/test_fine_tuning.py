@@ -35,7 +35,7 @@ def run(folder, kind="classify", data=None, model=None, **options):
 )
 def test_learns_and_is_measured_beside_a_baseline(tmp_path, kind, options, data, metric, least):
     data = labels.DATA[kind](470, **data)
-    _, summary = run(tmp_path, kind, data, make_model(kind, num_layers=1, **options), epochs=12 if kind == "qa" else 5)
+    _, summary = run(tmp_path, kind, data, make_model(kind, **options), epochs=12 if kind == "qa" else 5)
     json.dumps(summary)
     assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "last.keras", "logs"}
     best = TextHead.from_preset(tmp_path / "best.keras")  # in which the vocabulary is
@@ -86,7 +86,7 @@ def test_patience_ends_training(tmp_path):
 
 
 def test_rates_decay_layer_by_layer():
-    model = make_model("classify")
+    model = make_model("classify", num_layers=2)
     found = rate_multipliers(model, 0.5)
     expected = {"_embedding/": 0.125, "embedding_norm/": 0.125, "encoder_layer_0/": 0.25, "encoder_layer_1/": 0.5}
     for variable in model.trainable_variables:
@@ -101,13 +101,13 @@ def test_rates_decay_layer_by_layer():
         "encoder_layer_1",
     }
     assert rate_multipliers(model, 1.0) == {}
-    shared = rate_multipliers(make_model("classify", share_layers=True, embedding_dim=4), 0.5)
+    shared = rate_multipliers(make_model("classify", num_layers=2, share_layers=True, embedding_dim=4), 0.5)
     assert {rate for path, rate in shared.items() if "encoder_layer_0" in path} == {0.5}
     assert {rate for path, rate in shared.items() if "embedding" in path} == {0.25}
 
 
 def test_lower_layers_move_less(tmp_path):
-    model = make_model("classify")
+    model = make_model("classify", num_layers=2)
     before = {variable.path: variable.numpy() for variable in model.trainable_variables}
     run(tmp_path, data=labels.reviews(100), model=model, layer_decay=1e-3, weight_decay=0.0)
 
@@ -120,7 +120,7 @@ def test_lower_layers_move_less(tmp_path):
 
 
 def test_frozen_layers_stay(tmp_path):
-    model = make_model("classify")
+    model = make_model("classify", num_layers=2)
     before = {variable.path: variable.numpy() for variable in model.variables}
     run(tmp_path, data=labels.reviews(100), model=model, freeze=1)
     still = {weight.path for weight in model.weights if np.array_equal(weight.numpy(), before[weight.path])}
@@ -146,8 +146,8 @@ def test_classes_are_matched_by_name(tmp_path):
 
 def test_mixed_precision_and_xla_train(tmp_path):
     for dtype in ("mixed_bfloat16", "mixed_float16"):
-        model = make_model("classify", dtype=dtype)
-        _, summary = run(tmp_path / dtype, data=labels.reviews(100), model=model, jit_compile=dtype == "mixed_bfloat16")
+        options = {"model": make_model("classify", dtype=dtype), "buckets": 1, "jit_compile": dtype == "mixed_bfloat16"}
+        model, summary = run(tmp_path / dtype, data=labels.reviews(100), **options)
         assert np.isfinite(summary["history"]["loss"]).all()
         assert model.head.kernel.dtype == "float32"
 

@@ -20,6 +20,7 @@ from textkit.text_model import TextModel
 HEADS = {
     "text": (TextClassifier, {"num_classes": 5, "class_names": list("abcde")}),
     "numbers": (TextClassifier, {"num_classes": 1, "problem": "regression", "use_pooler": False, "head_dropout": 0.0}),
+    "mean": (TextClassifier, {"num_classes": 5, "pooling": "mean"}),
     "tokens": (TokenClassifier, {"num_classes": 5}),
     "span": (SpanClassifier, {}),
     "sentence": (SentenceEncoder, {}),
@@ -44,7 +45,7 @@ def test_contracts(name):
     ids = make_ids(lengths=(7, 7) if name == "span" else (7, 4, 1))  # a masked logit has no loss that can be learned
     if name == "masked":
         ids["mask_positions"] = np.array([[1, 3], [2, 0], [0, 0]], "int32")
-    check_model(cls, {**TINY, **config}, ids, make(name))
+    check_model(cls, {**TINY, **config, "num_layers": 1}, ids, make(name, num_layers=1))
 
 
 def test_a_text_s_classes_are_read_from_the_pooler():
@@ -60,6 +61,18 @@ def test_without_a_pooler_they_are_read_from_the_first_token():
     seen = pooled(model, ids)
     assert "pooled_output" not in seen
     assert_close(model(ids), seen["sequence_output"][:, 0] @ kernel + bias)
+
+
+def test_or_from_the_mean_of_the_tokens():
+    model, ids = make("mean"), make_ids()
+    kernel, bias = model.head.get_weights()
+    states = pooled(model, ids)["sequence_output"]
+    expected = np.stack([row[:length].mean(0) for row, length in zip(states, (7, 4, 1), strict=True)])
+    assert_close(model(ids), expected @ kernel + bias)
+    # of weights with a pooler, which nothing would train, all but that are kept
+    adopted = make("text").override(pooling="mean")
+    assert adopted.encoder.pooler is None
+    assert adopted.class_names == list("abcde")
 
 
 def test_every_token_gets_classes():
@@ -118,7 +131,7 @@ def test_masked_words_are_products_with_the_embeddings(name):
 def test_scores_come_with_the_outputs(name):
     model, ids = make(name), make_ids()
     seen, outputs = model(ids, return_attention_scores=[0, -1], return_hidden_states=True), model(ids)
-    expected = model.encoder(ids, return_attention_scores=[0, 2], return_hidden_states=True)
+    expected = model.encoder(ids, return_attention_scores=[0, 1], return_hidden_states=True)
     outputs = outputs if isinstance(outputs, dict) else {(set(seen) - set(expected)).pop(): outputs}
     assert_close({key: value for key, value in seen.items() if key in outputs}, outputs)
     assert_close({key: value for key, value in seen.items() if key not in outputs}, expected)

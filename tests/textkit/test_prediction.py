@@ -39,7 +39,7 @@ def test_each_text_is_read_as_by_itself(batch_size):
     assert steps[-1] == (6, 6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["bert", "albert", "modern"])  # which have every part that there is
 def test_heads_of_all_kinds(kind):
     options = {**TINY, **KINDS[kind]}
     inputs = make_inputs()

@@ -1,4 +1,4 @@
-"""Two replicas against one process, on batches whose padding one of them has most of."""
+"""Two replicas against one process, on batches that one of them has most of."""
 
 import os
 import pathlib
@@ -32,13 +32,15 @@ def results(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", ["loss", "accuracy", "evaluation", "weights"])
-def test_agrees_with_one_process(results, case, name):
-    one, two = (results[strategy][f"{case}/{name}"] for strategy in ("none", "mirrored"))
-    np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5)
+def test_agrees_with_one_process(results, case):
+    names = [name for name in results["none"].files if name.startswith(f"{case}/")]
+    assert len(names) >= 4
+    for name in names:
+        one, two = (results[strategy][name] for strategy in ("none", "mirrored"))
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_training_changes_the_loss(results, case):
-    first, *_, last = results["none"][f"{case}/loss"]
-    assert abs(first - last) > 1e-2
+def test_training_changes_the_weights(results, case):
+    before, after = (results["none"][f"{case}/{name}"] for name in ("before", "weights"))
+    assert np.abs(after - before).max() > 1e-3

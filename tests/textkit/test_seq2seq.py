@@ -12,7 +12,7 @@ EVERY = pytest.mark.parametrize("name", MODELS)
 SOFT = [name for name in MODELS if name not in ("fixed", "hard")]
 
 
-@pytest.mark.parametrize("name", ["deep", "additive", "pre_norm"])
+@pytest.mark.parametrize("name", ["deep", "pre_norm"])
 def test_contracts(name):
     check_seq2seq(name)
 
@@ -78,9 +78,8 @@ def test_a_source_of_nothing_but_padding_stays_finite(name):
 
 
 @EVERY
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_steps(name, dtype):
-    model = make(name, dtype=dtype)
+def test_mixed_precision_steps(name):
+    model = make(name, dtype="mixed_float16")
     ids = make_ids()
     seen = model(ids, return_attention_scores=True)
     assert keras.backend.standardize_dtype(seen["logits"].dtype) == "float32"

@@ -155,7 +155,7 @@ def test_keeps_no_model_alive(pictures):
     [
         ({"method": "rolout"}, "Unknown method; did you mean 'rollout'"),
         ({"method": "raw", "layers": 1}, r"Unknown option; did you mean 'layer'\? Received: option='layers'"),
-        ({"method": "raw", "layer": 3}, r"layer must be in \[-3, 3\)\. Received: layer=3"),
+        ({"method": "raw", "layer": 2}, r"layer must be in \[-2, 2\)\. Received: layer=2"),
         ({"target": CLASSES}, r"target must be in \[0, 11\)\. Received: target=11"),
         ({"target": -1}, r"target must be in \[0, 11\)\. Received: target=-1"),
         ({"target": [1, 2]}, r"target must be an int or 5 ints, one a picture\. Received: target=\[1, 2\]"),

@@ -11,8 +11,6 @@ import numpy as np
 CASES = {
     "plain": {},
     "uneven": {},
-    "clipped": {"global_clipnorm": 0.05},
-    "averaged": {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2},
     "swapped": {"use_ema": True, "ema_momentum": 0.9},
     "mixed_bfloat16": {},
     "everything": {
@@ -20,6 +18,7 @@ CASES = {
         "global_clipnorm": 0.05,
         "use_ema": True,
         "ema_momentum": 0.5,
+        "ema_overwrite_frequency": 2,
     },
     "fused_accumulated": {"fused": True, "gradient_accumulation_steps": 3, "use_ema": True, "ema_momentum": 0.5},
     "resumed": {"gradient_accumulation_steps": 2, "use_ema": True, "ema_momentum": 0.5},
