@@ -26,7 +26,7 @@ from textkit.presets import TRANSFORMERS
 from textkit.seq2seq import TokenCrossEntropy
 
 BATCH, SOURCE, STEPS = 8, 32, 64
-BATCHES = (BATCH, 64)  # beside KerasHub: a step of few rows waits for the weights, one of many for what is done with them
+BATCHES = (BATCH, 64)  # a step of few rows waits for the weights, one of many for what is done with them
 BASE = TRANSFORMERS["transformer_base"]["config"]
 WORDS, BATCH_TOKENS = 4000, 2048
 
@@ -83,19 +83,20 @@ def writer(model, batch=BATCH, **options):
 
 
 def cache(rounds):
-    """A Transformer base, by `generate`, against the same without a cache."""
-    models = {
-        "cached": textkit.TransformerSeq2Seq(**BASE),
-        "model at every step": TeacherForced(**BASE),
-        "decoder at every step": Uncached(**BASE),
-    }
-    weights = models["cached"].get_weights()
-    for model in models.values():
-        model.set_weights(weights)
-    rivals = {name: writer(model) for name, model in models.items()}
-    seconds = measure(f"Transformer base, {BATCH} sources of {SOURCE}, {STEPS} steps, greedy", rivals, rounds, BATCH * STEPS)
-    for name in list(rivals)[1:]:
-        print(f"  cached over {name}: {median_ratio(seconds[name], seconds['cached']):.1f}x (at least 8)")
+    """A Transformer base, by `generate`, against the same without a cache; few sources, and many."""
+    for batch in BATCHES:
+        keras.utils.clear_session()
+        models = {"cached": textkit.TransformerSeq2Seq(**BASE), "decoder at every step": Uncached(**BASE)}
+        if batch == BATCH:  # many take minutes
+            models["model at every step"] = TeacherForced(**BASE)
+        weights = models["cached"].get_weights()
+        for model in models.values():
+            model.set_weights(weights)
+        rivals = {name: writer(model, batch) for name, model in models.items()}
+        what = f"Transformer base, {batch} sources of {SOURCE}, {STEPS} steps, greedy"
+        seconds = measure(what, rivals, rounds, batch * STEPS)
+        for name in list(rivals)[1:]:
+            print(f"  cached over {name}: {median_ratio(seconds[name], seconds['cached']):.1f}x (at least 8)")
 
 
 def beam(rounds):

@@ -61,7 +61,7 @@ def check_model(model_class, init_kwargs, inputs, model=None):
     check_config(model, call_kwargs, expected)
     check_compiled(model, call_kwargs, expected)
     check_fresh_process(model, inputs, expected, model_class.__module__)
-    check_training(lambda dtype: model_class(**init_kwargs, dtype=dtype), inputs)
+    check_training(lambda dtype: model_class(**init_kwargs, dtype=dtype), inputs, compiled=False)
 
 
 def check_config(layer, call_kwargs, expected):
@@ -148,9 +148,10 @@ for line in sys.stdin:
 """
 
 
-def check_training(make, inputs):
+def check_training(make, inputs, compiled=True):
     """Outputs are finite, in float32 and with both mixed precisions, and so are the losses of a few steps of `fit`, which
-    change the weights; in bfloat16, of float32's range, what holds in float16 holds."""
+    change the weights; in bfloat16, of float32's range, what holds in float16 holds. TensorFlow's steps are `compiled` in
+    float32, which takes seconds: of layers, of which models are made."""
     for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
         model = make(dtype)
         outputs = numpy(model(inputs))
@@ -158,8 +159,7 @@ def check_training(make, inputs):
         if dtype == "mixed_bfloat16" or not model.trainable_weights:
             continue
         before = model.get_weights()
-        # by the default compiler once; it takes seconds
-        options = {} if dtype == "float32" or keras.backend.backend() == "jax" else {"jit_compile": False}
+        options = {} if compiled and dtype == "float32" or keras.backend.backend() == "jax" else {"jit_compile": False}
         model.compile(keras.optimizers.SGD(0.1), tree.map_structure(lambda _: "mse", outputs), **options)
         batch_size = len(tree.flatten(outputs)[0])  # one step
         # float16's loss scale begins high: the first steps may overflow and be skipped

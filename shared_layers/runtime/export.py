@@ -36,9 +36,10 @@ def export_saved_model(path, signatures, variables, assets=()):
     module.all_variables = [getattr(variable, "value", variable) for variable in variables]
     module.all_assets = list(assets)
     with write_aside(path) as temporary:
-        traced = {}  # a function under two names is one graph
-        for function, specs in signatures.values():
-            if function not in traced:
-                graph = tf.function(function, input_signature=specs, autograph=False)
-                traced[function] = graph.get_concrete_function()
-        tf.saved_model.save(module, str(temporary), {name: traced[function] for name, (function, _) in signatures.items()})
+        functions, traced = {}, {}  # what has two names is traced once
+        for name, (function, specs) in signatures.items():
+            key = function, tuple(specs)
+            if key not in traced:
+                traced[key] = tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
+            functions[name] = traced[key]
+        tf.saved_model.save(module, str(temporary), functions)

@@ -26,6 +26,10 @@ ROWS = {
         f"train qa asked.json --model encoder --problem multi --out x {QUICK}",
         r"Expected other data for --problem\. Received: qa of 'asked\.json'",
     ),
+    "a pooling of words": (
+        f"train tag names.conll --model encoder --pooling mean --out x {QUICK}",
+        r"Expected texts to classify for --pooling\. Received: 'names\.conll' for a TokenClassifier",
+    ),
     "an option of files": (
         f"train classify tfds:glue/sst2 --test x.tsv --model encoder --out x {QUICK}",
         r"Expected other data for --test\. Received: classify of 'tfds:glue/sst2'",
@@ -138,9 +142,10 @@ def test_a_task_from_its_file_to_its_report(folder, command, task, data, options
 
 
 def test_a_new_head_is_made_where_it_is_asked_for(folder, command):
-    code, out, error = command(f"train classify reviews.tsv --model three --new-head {QUICK} --out new")
+    code, out, error = command(f"train classify reviews.tsv --model three --new-head --pooling mean {QUICK} --out new")
     assert code == 0, error
     assert json.loads(out)["test"]["confusion"]["classes"] == ["bad", "good"]
+    assert TextClassifier.from_preset(folder / "new" / "best.keras").pooling == "mean"
 
 
 @pytest.mark.parametrize(("line", "message"), ROWS.values(), ids=ROWS)

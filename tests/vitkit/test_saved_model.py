@@ -77,7 +77,7 @@ def test_serves_what_explain_says(tmp_path, head):
     pictures = [prepare(read_image(tmp_path / name)[None], **model.preprocessing) for name in files]
     expected = tf.nn.softmax(model(tf.concat(pictures, 0), training=False))
     assert np.ptp(expected, axis=0).max() > 0.02  # they differ
-    np.testing.assert_allclose(answers["files/probabilities"], expected, atol=1e-3)  # of decoders, by a level of 255
+    np.testing.assert_allclose(answers["files/probabilities"], expected, atol=5e-3)  # of decoders, by a level of 255
     for call, target in (("predicted", None), ("chosen", np.arange(3))):
         heatmap = explain(model, images, target=target).heatmap
         assert heatmap.max() == 1.0

@@ -49,6 +49,7 @@ def train(
     on_corrupt: OnCorrupt = None,
     limit: Limit = None,
     new_head: Annotated[bool, typer.Option("--new-head", help="Drop the model's own head.")] = False,
+    pooling: Annotated[str | None, typer.Option(help="Read texts from the first token, or the mean of all.")] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 3,
     batch_size: BatchSize = 32,
     learning_rate: float = 3e-5,
@@ -81,7 +82,7 @@ def train(
     labelled = _load(ctx.info_name, data, limit, **given)
     keras.utils.set_random_seed(seed)  # of the new head
     with replicas.scope():
-        made = _model(model, labelled, new_head, mixed_precision)
+        made = _model(model, labelled, new_head, pooling=pooling, dtype=mixed_precision)
     summary = fine_tune(
         made,
         labelled,
@@ -185,19 +186,21 @@ def _class_weights(text):
     return weights
 
 
-def _model(source, data, new_head, dtype):
-    """A model for the data: that of the source, or a new head on its encoder."""
+def _model(source, data, new_head, **changes):
+    """A model for the data: that of the source with these changes, or a new head on its encoder."""
     from textkit import SpanClassifier, TextClassifier, TokenClassifier
     from textkit.datasets.labelled import ClassifiedTexts, TaggedTexts
 
     loaded = _loaded(source)
-    overrides = {"dtype": dtype} if dtype else {}
+    overrides = {name: value for name, value in changes.items() if value}
     classes = {"num_classes": len(getattr(data, "class_names", ())) or 1, "class_names": None}
     model_class = SpanClassifier
     if isinstance(data, TaggedTexts):
         model_class = TokenClassifier
     elif isinstance(data, ClassifiedTexts):
         model_class, classes["problem"] = TextClassifier, data.problem
+    if "pooling" in overrides and model_class is not TextClassifier:
+        raise ValueError(f"Expected texts to classify for --pooling. Received: {data.name!r} for a {model_class.__name__}")
     if isinstance(loaded, model_class) and not new_head:
         known = getattr(loaded, "num_classes", None)
         if known not in (None, classes["num_classes"]):
