@@ -159,7 +159,7 @@ def check_training(make, inputs, compiled=True):
         if dtype == "mixed_bfloat16" or not model.trainable_weights:
             continue
         before = model.get_weights()
-        options = {} if compiled and dtype == "float32" or keras.backend.backend() == "jax" else {"jit_compile": False}
+        options = {} if (compiled and dtype == "float32") or keras.backend.backend() == "jax" else {"jit_compile": False}
         model.compile(keras.optimizers.SGD(0.1), tree.map_structure(lambda _: "mse", outputs), **options)
         batch_size = len(tree.flatten(outputs)[0])  # one step
         # float16's loss scale begins high: the first steps may overflow and be skipped
