@@ -1,6 +1,6 @@
 """Chinese reviews: what does masked pretraining on a newspaper add, to few labels and to many?
 
-    python -m scripts.pretrain_chinese --data FOLDER [--out runs/chinese] [--minutes 30] [--resume] [--smoke]
+    python -m scripts.pretrain_chinese --data FOLDER [--out FOLDER] [--minutes 30] [--pooling mean] [--resume] [--smoke]
 
 `FOLDER` has `people_daily.txt`, whose lines are words with tags ("新年/t 讲话/n"), and `pos.txt` and `neg.txt`, a review a
 line. A small encoder learns to tell masked characters of the newspaper. It is then fine-tuned on 1 000 labelled reviews and
@@ -24,6 +24,7 @@ from textkit.datasets.documents import file_documents
 from textkit.datasets.labelled import ClassifiedTexts
 from textkit.datasets.splits import SPLITS, carved
 from textkit.fine_tuning import fine_tune
+from textkit.heads import POOLINGS
 from textkit.label_evaluation import evaluate_labels
 from textkit.pretraining import evaluate_masked, pretrain
 
@@ -83,6 +84,7 @@ def run(
     minutes=30.0,
     strategy="none",
     resume=False,
+    pooling="token",
     *,
     limit=None,
     sizes=SIZES,
@@ -98,6 +100,7 @@ def run(
         minutes: float, how long pretraining takes at most.
         strategy: str, see `shared_layers.runtime.get_strategy`.
         resume: bool, whether to go on from each run's last checkpoint.
+        pooling: str, what is classified, see `textkit.TextClassifier`.
         limit: int, at most so many lines and reviews of each split; `None` for all.
         sizes: dict, of the encoder, other than `SIZES`.
         pretraining: dict, other options of it than `PRETRAINING`.
@@ -130,7 +133,7 @@ def run(
             for seed in seeds[amount]:
                 keras.utils.set_random_seed(seed)  # of what has new weights
                 with replicas.scope():
-                    model = classifier(made, source)
+                    model = classifier(made, source, pooling)
                 folder = out / f"{amount}_{name.split()[0]}_{seed}"
                 fine_tune(model, data, folder, max_length=MAX_LENGTH, seed=seed, resume=resume, **options)
                 best = textkit.TextClassifier.from_preset(folder / "best.keras")
@@ -148,9 +151,9 @@ def few(reviews):
     return ClassifiedTexts(**splits, name=f"{FEW} reviews", class_names=CLASSES)
 
 
-def classifier(made, source):
+def classifier(made, source, pooling):
     """A classifier of new weights, or on the encoder of a file."""
-    head = {"num_classes": len(CLASSES), "class_names": list(CLASSES), "dropout": DROPOUT}
+    head = {"num_classes": len(CLASSES), "class_names": list(CLASSES), "dropout": DROPOUT, "pooling": pooling}
     if source is None:
         return textkit.TextClassifier(**made, **head)
     return textkit.TextClassifier.from_preset(source, **head)
@@ -182,11 +185,12 @@ def main():
     parser.add_argument("--out", default="runs/chinese", help="folder of the runs")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long pretraining takes at most")
     parser.add_argument("--strategy", default="none", help="none, mirrored or tpu")
+    parser.add_argument("--pooling", choices=POOLINGS, default="token", help="what is classified of a review")
     parser.add_argument("--resume", action="store_true", help="go on from each run's last checkpoint")
     parser.add_argument("--smoke", action="store_true", help="few lines, one epoch: does it run?")
     given = parser.parse_args()
     short = SMOKE if given.smoke else {}
-    metrics = run(given.data, given.out, given.minutes, given.strategy, given.resume, **short)
+    metrics = run(given.data, given.out, given.minutes, given.strategy, given.resume, given.pooling, **short)
     training, masked = metrics["pretraining"], metrics["masked"]
     print(f"{training['parameters']} parameters, pretrained in {training['seconds'] / 60:.1f} minutes")
     print(
