@@ -26,7 +26,7 @@ def count_parameters():
         return sum(math.prod(weight.shape) for weight in model.trainable_variables)
 
     yield count
-    keras.utils.clear_session()  # forgets the variables that wait for a value
+    keras.utils.clear_session(free_memory=False)  # forgets the variables that wait for a value
 
 
 def parameters(name, num_classes):
