@@ -61,7 +61,7 @@ def check_model(model_class, init_kwargs, inputs, model=None):
     check_config(model, call_kwargs, expected)
     check_compiled(model, call_kwargs, expected)
     check_fresh_process(model, inputs, expected, model_class.__module__)
-    check_training(lambda dtype: model_class(**init_kwargs, dtype=dtype), inputs, compiled=False)
+    check_training(lambda dtype: model_class(**init_kwargs, dtype=dtype), inputs, of_layers=False)
 
 
 def check_config(layer, call_kwargs, expected):
@@ -77,7 +77,7 @@ def check_config(layer, call_kwargs, expected):
 
 
 def check_compiled(layer, call_kwargs, expected):
-    """The backend's compiler gives what eager execution gives."""
+    """The backend's compilers give what eager execution gives."""
     arrays = arrays_of(call_kwargs)
 
     def call(arrays):
@@ -87,12 +87,13 @@ def check_compiled(layer, call_kwargs, expected):
         import tensorflow as tf
 
         arrays = tree.map_structure(tf.constant, arrays)
-        compiled = tf.function(call, jit_compile=True)
+        compiled = [tf.function(call), tf.function(call, jit_compile=True)]
     else:
         import jax
 
-        compiled = jax.jit(call)
-    assert_close(compiled(arrays), expected)
+        compiled = [jax.jit(call)]
+    for function in compiled:
+        assert_close(function(arrays), expected)
 
 
 def check_fresh_process(model, inputs, expected, module):
@@ -148,18 +149,18 @@ for line in sys.stdin:
 """
 
 
-def check_training(make, inputs, compiled=True):
+def check_training(make, inputs, of_layers=True):
     """Outputs are finite, in float32 and with both mixed precisions, and so are the losses of a few steps of `fit`, which
-    change the weights; in bfloat16, of float32's range, what holds in float16 holds. TensorFlow's steps are `compiled` in
-    float32, which takes seconds: of layers, of which models are made."""
+    change the weights. What takes seconds is left to the layers, of which models are made: to train in bfloat16, and
+    TensorFlow's default compiler, in float32."""
     for dtype in ("float32", "mixed_float16", "mixed_bfloat16"):
         model = make(dtype)
         outputs = numpy(model(inputs))
         assert all(np.isfinite(output).all() for output in tree.flatten(outputs)), dtype
-        if dtype == "mixed_bfloat16" or not model.trainable_weights:
+        if not model.trainable_weights or (dtype == "mixed_bfloat16" and not of_layers):
             continue
         before = model.get_weights()
-        options = {} if (compiled and dtype == "float32") or keras.backend.backend() == "jax" else {"jit_compile": False}
+        options = {} if (of_layers and dtype == "float32") or keras.backend.backend() == "jax" else {"jit_compile": False}
         model.compile(keras.optimizers.SGD(0.1), tree.map_structure(lambda _: "mse", outputs), **options)
         batch_size = len(tree.flatten(outputs)[0])  # one step
         # float16's loss scale begins high: the first steps may overflow and be skipped
