@@ -16,7 +16,7 @@ _RANGES = {
     "warmup": ("in [0, 0.5]", lambda value: 0 <= value <= 0.5),
     "patience": ("at least 1, or None", lambda value: value is None or value >= 1),
 }
-_KEPT = ("class_names", "problem", "tokenizer")  # what a run that goes on may not change, and weights do not show
+_KEPT = ("class_names", "pooling", "problem", "tokenizer")  # what a run that goes on may not change, and weights do not show
 
 
 def fine_tune(

@@ -70,10 +70,13 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
         np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=ours.path)
 
 
-def test_a_run_does_not_go_on_with_other_classes(tmp_path):
-    run(tmp_path, data=labels.reviews(100))
-    other = make_model("classify", class_names=["good", "bad"])
+def test_a_run_does_not_go_on_as_another_model(tmp_path):
+    run(tmp_path, data=labels.reviews(100), model=make_model("classify", use_pooler=False))
+    other = make_model("classify", class_names=["good", "bad"], use_pooler=False)
     with pytest.raises(ValueError, match=r"^Expected the class_names that the run began with\. Received: others, to resume"):
+        run(tmp_path, data=labels.reviews(100), model=other, resume=True, epochs=2)
+    other = make_model("classify", pooling="mean")  # of the same weights
+    with pytest.raises(ValueError, match=r"^Expected the pooling that the run began with\. Received: others, to resume"):
         run(tmp_path, data=labels.reviews(100), model=other, resume=True, epochs=2)
 
 

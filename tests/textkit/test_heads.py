@@ -209,10 +209,11 @@ def test_a_new_head_is_said_or_asked_for(tmp_path):
             r"`class_names` should be num_classes=5 names\. Received: 1 na",
         ),
         (TextClassifier, {"problem": "multiple"}, ValueError, r"Unknown problem; did you mean 'multi'\? Received: problem="),
+        (TextClassifier, {"pooling": "max"}, ValueError, r"Unknown pooling; .* Received: pooling='max'"),
         (SentenceEncoder, {"pooling": "max"}, ValueError, r"Unknown pooling; .* Received: pooling='max'"),
         (SpanClassifier, {"layers": 5}, TypeError, r"an argument of SpanClassifier or TextEncoder\. Received: layers=5"),
     ],
-    ids=["classes", "names", "problem", "pooling", "argument"],
+    ids=["classes", "names", "problem", "pooling", "pooling of sentences", "argument"],
 )
 def test_refuses(cls, options, error, message):
     classes = {"num_classes": 5} if cls is TextClassifier else {}

@@ -116,9 +116,11 @@ def check_relevance(model, found, row, text, pair, target, name="explain", metho
     assert np.abs(sums).max() > 3e-5
 
 
-@pytest.mark.parametrize("method", ["legrad", "integrated_gradients"])
-def test_methods_are_those_of_explain(tmp_path, method):
-    model = make(TextClassifier, num_classes=3, pooling="mean" if method == "legrad" else "token")
+@pytest.mark.parametrize(
+    ("method", "pooling"), [("gradient_rollout", "mean"), ("legrad", "token"), ("integrated_gradients", "token")]
+)
+def test_methods_are_those_of_explain(tmp_path, method, pooling):
+    model = make(TextClassifier, num_classes=3, pooling=pooling)
     textkit.export(model, tmp_path / "saved_model", method)
     found = serve(tmp_path, {"explain": {"texts": TEXTS[:2], "target": [1, -1]}})
     for row, target in enumerate((1, None)):
