@@ -1,4 +1,4 @@
-"""The page on attention: small, as a user builds it; and its measurements on cases done by hand."""
+"""The page on attention: small; and its measurements on cases done by hand."""
 
 import doctest
 import json

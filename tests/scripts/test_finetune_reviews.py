@@ -1,4 +1,4 @@
-"""The recipe of film reviews, small, as a user starts it; and its baseline."""
+"""The recipe of film reviews, small; and its baseline."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The recipe of Chinese reviews, small, as a user starts it."""
+"""The recipe of Chinese reviews, small."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The recipe of spelling to pronunciation, small, as a user starts it."""
+"""The recipe of spelling to pronunciation, small."""
 
 import json
 
