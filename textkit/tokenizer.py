@@ -69,6 +69,7 @@ class Tokenizer(tf.Module):
         lower_case: bool. Not for bytes, as the next two.
         strip_accents: bool; `None` does as `lower_case` says, and nothing for sentencepiece.
         split_chinese: bool, for wordpiece: whether each Chinese character is a word.
+        straight_quotes: bool, for sentencepiece: whether `` and '' are read as ", as in ALBERT.
         special_tokens: dict with some of "pad", "unknown", "start", "end" and "mask", and what each is in the vocabulary;
             by default "[PAD]" or "<pad>" and so on, whichever there is.
 
@@ -99,6 +100,7 @@ class Tokenizer(tf.Module):
         lower_case=False,
         strip_accents=None,
         split_chinese=True,
+        straight_quotes=False,
         special_tokens=None,
     ):
         super().__init__(name="tokenizer")
@@ -117,10 +119,11 @@ class Tokenizer(tf.Module):
             "lower_case": lower_case,
             "strip_accents": strip_accents,
             "split_chinese": split_chinese,
+            "straight_quotes": straight_quotes,
             "special_tokens": dict(special_tokens or {}),
         }
         if kind == "sentencepiece":
-            self._divide = SentencePieces(vocabulary, lower_case, bool(strip_accents))
+            self._divide = SentencePieces(vocabulary, lower_case, bool(strip_accents), straight_quotes)
             self._names = self._divide.names
         else:
             self._names = list(vocabulary)

@@ -142,3 +142,6 @@ def test_a_hugging_face_folder_is_what_it_says(tmp_path):
         kind = re.match("Bert|Roberta|DistilBert|Albert|GPT2", architecture)[0].lower()
         (tmp_path / "config.json").write_text(f'{{"model_type": "{kind}", "architectures": ["{architecture}"]}}')
         assert class_of(tmp_path) is head
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
+    (tmp_path / "modules.json").write_text("[]")
+    assert class_of(tmp_path) is textkit.SentenceEncoder

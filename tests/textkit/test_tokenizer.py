@@ -286,6 +286,17 @@ class TestSentencePiece:
         offsets = [(token.begin, token.end) for token in folded.tokens("é ﬁ x")[1:-1]]
         assert offsets[-1] == (4, 5)  # though the ligature became two letters
 
+    def test_quotes(self):
+        model = sentencepiece_model(**ALBERT, required_chars="\"`'")
+        straight = Tokenizer("sentencepiece", model, straight_quotes=True)
+        plain = Tokenizer("sentencepiece", model)
+        written = ["``the lazy'' dog's", "a```` '''", "`", "dog`", "` `'"]
+        read = ['"the lazy" dog\'s', 'a"" "\'', "`", "dog`", "` `'"]
+        assert [row[0] for row in rows(straight, written)] == [row[0] for row in rows(plain, read)]
+        assert [row[0] for row in rows(straight, written)] != [row[0] for row in rows(plain, written)]
+        spans = [(token.begin, token.end) for token in straight.tokens(written[0])[1:-1]]
+        assert spans[-1] == (len(written[0]) - 1, len(written[0]))
+
     def test_a_model_without_padding_has_fairseqs_ids(self):
         proto = sentencepiece_model(pad_id=-1, unk_id=0, bos_id=1, eos_id=2)
         model = sentencepiece.SentencePieceProcessor(model_proto=proto)
@@ -439,20 +450,27 @@ class TestKeeping:
         assert [row[0] for row in rows(tokenizer, TEXTS)] == [each.ids for each in reference.encode_batch(TEXTS)]
         assert tokenizer.mask_id == reference.token_to_id("[MASK]" if tokenizer.kind == "wordpiece" else "<mask>")
 
-    def test_tokenizer_json_of_unigrams(self, sentence_pieces, tmp_path):
+    def test_tokenizer_json_of_unigrams(self, tmp_path):
         from sentencepiece import sentencepiece_model_pb2
 
         proto = sentencepiece_model_pb2.ModelProto.FromString(sentencepiece_model(**ALBERT))
         reference = tokenizers.Tokenizer(models.Unigram([(each.piece, each.score) for each in proto.pieces], 1, False))
         reference.add_special_tokens(SPECIAL)
         charsmap = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
-        reference.normalizer = normalizers.Sequence([normalizers.Lowercase(), charsmap])
+        quotes = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
+        reference.normalizer = normalizers.Sequence([*quotes, normalizers.Lowercase(), charsmap])
         reference.pre_tokenizer = pre_tokenizers.Metaspace()
         reference.save(str(tmp_path / "tokenizer.json"))
         tokenizer = Tokenizer.from_folder(tmp_path)
         texts = [text.lower() for text in TEXTS]
-        assert rows(tokenizer, texts) == rows(sentence_pieces, texts)
+        expected = Tokenizer("sentencepiece", sentencepiece_model(**ALBERT), straight_quotes=True)
+        assert rows(tokenizer, texts) == rows(expected, texts)
         assert tokenizer.get_config()["lower_case"]
+        assert tokenizer.get_config()["straight_quotes"]
+        reference.normalizer = normalizers.Replace("a", "b")
+        reference.save(str(tmp_path / "tokenizer.json"))
+        with pytest.raises(ValueError, match=r"Expected replacements of `` and '' .*'String': 'a'"):
+            Tokenizer.from_folder(tmp_path)
 
     def test_vocab_txt_and_its_config(self, wordpiece, tmp_path):
         lines = "".join(f"{token}\n" for token in wordpiece.get_config()["vocabulary"])
@@ -479,7 +497,8 @@ class TestKeeping:
         proto = sentencepiece_model(**ALBERT)
         (tmp_path / name).write_bytes(proto)
         folded = name == "spiece.model"  # as ALBERT is published
-        expected = Tokenizer("sentencepiece", proto, lower_case=folded, strip_accents=folded)
+        expected = Tokenizer("sentencepiece", proto, lower_case=folded, strip_accents=folded, straight_quotes=folded)
+        assert Tokenizer.from_folder(tmp_path).get_config()["straight_quotes"] == folded
         assert rows(Tokenizer.from_folder(tmp_path), TEXTS) == rows(expected, TEXTS)
 
 

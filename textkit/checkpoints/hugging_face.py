@@ -16,6 +16,7 @@ from shared_layers.runtime import (
     unknown_name,
 )
 from textkit.checkpoints import families
+from textkit.checkpoints.sentence_transformers import MODULES
 
 _TOKENIZERS = ("vocab.txt", "tokenizer.json", "vocab.json", "spiece.model")
 
@@ -53,7 +54,8 @@ def class_of(path):
         path: `pathlib.Path` of the folder.
 
     Returns:
-        The class with the folder's head; where there is none, or none that is known, `CausalLM` or `TextEncoder`.
+        The class with the folder's head; where there is none, or none that is known, `SentenceEncoder` for a folder of
+        sentence-transformers, else `CausalLM` or `TextEncoder`.
 
     Raises:
         ValueError: a broken `config.json`.
@@ -69,7 +71,8 @@ def class_of(path):
         if kind in CausalLM.checkpoint_families:
             return CausalLM
         known = (heads.MaskedLanguageModel, heads.SpanClassifier, heads.TextClassifier, heads.TokenClassifier)
-        return next((cls for cls in known if _has_head(kind, cls.checkpoint_head, theirs)), TextEncoder)
+        headless = heads.SentenceEncoder if (path / MODULES).is_file() else TextEncoder
+        return next((cls for cls in known if _has_head(kind, cls.checkpoint_head, theirs)), headless)
 
 
 def read(path, load_weights, cls):

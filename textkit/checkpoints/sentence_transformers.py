@@ -2,7 +2,8 @@
 
 from shared_layers.runtime import read_json, reading_config
 
-_MODULES = ("Transformer", "Pooling", "Normalize")
+MODULES = "modules.json"
+_KINDS = ("Transformer", "Pooling", "Normalize")
 _POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "token"}
 
 
@@ -18,12 +19,12 @@ def read_pooling(path):
     Raises:
         ValueError: another pooling, or further layers.
     """
-    if not (path / "modules.json").is_file():
+    if not (path / MODULES).is_file():
         return {}
     with reading_config(path):
-        kinds = [module["type"].rpartition(".")[2] for module in read_json(path / "modules.json")]
-        if unknown := set(kinds) - set(_MODULES):
-            raise ValueError(f"Expected modules of {_MODULES}. Received: {', '.join(sorted(unknown))} in {str(path)!r}")
+        kinds = [module["type"].rpartition(".")[2] for module in read_json(path / MODULES)]
+        if unknown := set(kinds) - set(_KINDS):
+            raise ValueError(f"Expected modules of {_KINDS}. Received: {', '.join(sorted(unknown))} in {str(path)!r}")
         theirs = read_json(path / "1_Pooling" / "config.json")
         modes = [name for name, is_on in theirs.items() if name.startswith("pooling_mode_") and is_on is True]
         if len(modes) != 1 or modes[0] not in _POOLINGS:

@@ -31,9 +31,10 @@ def read(folder):
     for name in _SENTENCEPIECE:
         if (folder / name).is_file():
             made = {"kind": "sentencepiece", "vocabulary": base64.b64encode((folder / name).read_bytes()).decode()}
-            if name == _SENTENCEPIECE[0]:  # ALBERT's, which by default has neither case nor accents
+            if name == _SENTENCEPIECE[0]:  # ALBERT's, which by default has neither case nor accents nor "``"
                 made["lower_case"] = config.get("do_lower_case", True)
                 made["strip_accents"] = not config.get("keep_accents", False)
+                made["straight_quotes"] = config.get("straight_quotes", True)
             break
     else:
         if (folder / _JSON).is_file():
@@ -88,7 +89,7 @@ def write(config, folder):
             (made / _BYTES[0]).write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
             _write_lines(made / _BYTES[1], ["#version: 0.2", *config["merges"]])
         else:
-            said["keep_accents"] = not config["strip_accents"]
+            said |= {"keep_accents": not config["strip_accents"], "straight_quotes": config["straight_quotes"]}
             (made / _SENTENCEPIECE[0]).write_bytes(base64.b64decode(vocabulary))
         (made / _CONFIG).write_text(json.dumps(said, indent=2) + "\n", "utf-8")
 
@@ -151,7 +152,19 @@ def _unigram(model, normalizers, splitters, added):
         "vocabulary": base64.b64encode(proto.SerializeToString()).decode(),
         "lower_case": "Lowercase" in types,
         "strip_accents": "StripAccents" in types,
+        "straight_quotes": _replacements(normalizers),
     }
+
+
+def _replacements(normalizers):
+    """Whether ALBERT's quotes are replaced; of spaces the sentencepiece model itself makes one."""
+    pairs = [(each["pattern"], each["content"]) for each in normalizers if each["type"] == "Replace"]
+    quotes = [({"String": "``"}, '"'), ({"String": "''"}, '"')]
+    others = [pair for pair in pairs if pair not in quotes and pair[0] != {"Regex": " {2,}"}]
+    straight = [pair in pairs for pair in quotes]
+    if others or len(set(straight)) > 1:
+        raise ValueError(f"Expected replacements of `` and '' by \", or of spaces by one. Received: {pairs}")
+    return straight[0]
 
 
 def _flat(part, members):

@@ -19,6 +19,7 @@ class SentencePieces(tf.Module):
         proto: bytes, the model; or these in base64 as a str.
         lower_case: bool.
         strip_accents: bool.
+        straight_quotes: bool, whether `` and '' are read as ", as in ALBERT.
 
     Attributes:
         names: list of str, the tokens in the order of their ids. These are the model's own, or fairseq's (XLM-R) where the
@@ -31,7 +32,7 @@ class SentencePieces(tf.Module):
         Kudo and Richardson 2018; Lan et al. 2020 (ALBERT); Conneau et al. 2020 (XLM-R).
     """
 
-    def __init__(self, proto, lower_case, strip_accents):
+    def __init__(self, proto, lower_case, strip_accents, straight_quotes):
         import tensorflow_text
 
         super().__init__()
@@ -43,12 +44,16 @@ class SentencePieces(tf.Module):
         place = {name: index for index, name in enumerate(self.names)}
         self.ids = tf.constant([place[piece] for piece in pieces])
         self.begins_word = tf.constant([name.startswith(_SPACE) for name in self.names])
+        self.straight_quotes = straight_quotes
         self.change = chars.Changes(chars.plain_change(lower_case, strip_accents))
         self.model = tensorflow_text.SentencepieceTokenizer(proto)
 
     def __call__(self, texts):
         """Returns the `Pieces` of string tensor (b,)."""
-        characters = self.change(chars.read(texts))
+        characters = chars.read(texts)
+        if self.straight_quotes:
+            characters = chars.straight_quotes(characters)
+        characters = self.change(characters)
         num_texts = tf.size(texts, tf.int64)
         rows = tf.RaggedTensor.from_value_rowids(
             characters.codes, tf.cast(characters.rows, tf.int64), num_texts, validate=False
