@@ -13,6 +13,7 @@ from textkit.encoding import most_tokens
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, SIGNED, Question, encoder_of, logits_of
 
 _MOST_TOKENS = 2048  # the attention of 12 layers of 12 heads is then 2.4 GB
+_NAMED = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +155,8 @@ def find_word(words, word):
         return int(word)
     if len(places) != 1:
         which = f"one of the words {', '.join(map(str, places))}, by its number" if places else "a word of the text"
-        raise ValueError(f"Expected {which}. Received: word={word!r}, of {len(words)} words")
+        known = ", ".join(f"{place} {each}" for place, each in enumerate(words[:_NAMED])) + ", ..." * (len(words) > _NAMED)
+        raise ValueError(f"Expected {which}. Received: word={word!r} among {known}")
     return places[0]
 
 

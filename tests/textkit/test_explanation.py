@@ -160,7 +160,7 @@ def test_finds_a_word_or_its_number(word, place):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("it", r"one of the words 0, 2, by its number\. Received: word='it', of 3 words"),
+        ("it", r"one of the words 0, 2, by its number\. Received: word='it' among 0 it, 1 was, 2 it"),
         ("It", r"a word of the text\. Received: word='It'"),
         (3, r"a word of the text\. Received: word=3"),
         (-1, r"a word of the text\. Received: word=-1"),
