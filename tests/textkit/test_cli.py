@@ -9,6 +9,7 @@ from PIL import Image
 
 from tests.textkit.test_explanation import make
 from textkit import CausalLM, RecurrentSeq2Seq, TextClassifier, TextEncoder, TransformerSeq2Seq
+from textkit.commands.options import check_sizes_of, sizes
 from textkit.text_model import TextModel
 
 COMMANDS = (
@@ -28,6 +29,15 @@ ROWS = {
     "an unknown size": ("train dates --set hidden=3 --out x", r"Unknown size; did you mean 'hidden_dim'.*size='hidden'"),
     "a size of another model": ("train dates --model transformer --set cell=gru --out x", r"Unknown size; .*size='cell'"),
     "a size without a value": ("train dates --set hidden_dim --out x", r"Expected NAME=VALUE. Received: set='hidden_dim'"),
+    "a size that is no bool": ("train dates --set bidirectional=no --out x", r"true or false for bidirectional\. .*='no'"),
+    "a size that is no number": (
+        "train dates --set dropout=high --out x",
+        r"a number for dropout\. Received: dropout='high'",
+    ),
+    "a size that is no whole number": (
+        "train dates --model transformer --set alignment_layer=0.5 --out x",
+        r"Expected a whole number or none for alignment_layer\. Received: alignment_layer=0\.5",
+    ),
     "an unknown score": (f"train dates {SMALL} --set attention=aditive --out x", r"did you mean 'additive'"),
     "an unknown selection": (f"train dates {SMALL} --set selection=hard --out x", r"'hard_topk'"),
     "unknown symbols": ("train dates --symbols letters --out x", r"Unknown kind; .*'characters'"),
@@ -136,6 +146,19 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, trained, line, message):
     assert re.search(message, error)
     assert (code, out) == (2, "")
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_sizes_are_read_as_what_the_constructor_takes():
+    read = sizes(["bidirectional=False", "attention=None", "embedding_dim=none", "dropout=1", "cell=lstm", "hidden_dim=7"])
+    assert list(read.values()) == [False, None, None, 1, "lstm", 7]
+    check_sizes_of(RecurrentSeq2Seq, read)
+    check_sizes_of(TextEncoder, sizes(["attention_dropout=0.5", "tokenizer=none", "dtype=mixed_float16"]))
+    for wrong, expected in (("tokenizer=x", "none"), ("dtype=16", "a word or none"), ("num_layers=true", "a whole number")):
+        with pytest.raises(ValueError, match=f"Expected {expected} for {wrong.partition('=')[0]}. Received: {wrong[:5]}"):
+            check_sizes_of(TextEncoder, sizes([wrong]))
+    for model_class in (RecurrentSeq2Seq, TransformerSeq2Seq, TextEncoder):
+        for preset in model_class.presets.values():
+            check_sizes_of(model_class, preset["config"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -19,11 +19,24 @@ Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu
 Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
 
 
+_WORDS = {"true": True, "false": False, "none": None}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+# What sizes are that may be none, which their default does not tell; one that is not here may only be none.
+_OF_NONE = {
+    "alignment_layer": int,
+    "attention": str,
+    "attention_dim": int,
+    "attention_dropout": float,
+    "dtype": str,
+    "embedding_dim": int,
+}
+
+
 def group(default, text):
     """Makes a group of commands, of which one is meant where none is named.
 
     Args:
-        default: str, its name: `textkit train dates` is `textkit train pairs dates`.
+        default: str, its name: `textkit train dates` is `textkit train translate dates`.
         text: str, the group's help.
 
     Returns:
@@ -45,24 +58,35 @@ def saved_model(model):
 
 
 def sizes(changes):
-    """Constructor arguments that were written as ["attention=dot", "num_layers=3"]."""
+    """Constructor arguments that were written as ["attention=dot", "num_layers=3", "bidirectional=False"]."""
     config = {}
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
             raise ValueError(f"Expected NAME=VALUE. Received: set={change!r}")
         try:
-            config[key] = json.loads(value)
+            config[key] = _WORDS[value.lower()] if value.lower() in _WORDS else json.loads(value)
         except json.JSONDecodeError:  # a word
-            config[key] = None if value == "none" else value
+            config[key] = value
     return config
 
 
 def check_sizes_of(model_class, config):
-    """Refuses what a model's constructor does not take."""
-    options = set(inspect.signature(model_class).parameters) - {"kwargs"}
-    for key in config.keys() - options - {"dtype"}:
-        raise unknown_name("size", key, options)
+    """Refuses what a model's constructor does not take, by its name or as what it is."""
+    defaults = {name: each.default for name, each in inspect.signature(model_class).parameters.items()}
+    del defaults["kwargs"]
+    for name, value in config.items():
+        if name not in defaults and name != "dtype":
+            raise unknown_name("size", name, defaults)
+        default = defaults.get(name)
+        if default is None:
+            kind = _OF_NONE.get(name)
+        else:  # what has no default is the size of a vocabulary
+            kind = int if default is inspect.Parameter.empty else type(default)
+        if (default is None and value is None) or type(value) is kind or (kind is float and type(value) is int):
+            continue
+        expected = ([_KINDS[kind]] if kind else []) + (["none"] if default is None else [])
+        raise ValueError(f"Expected {' or '.join(expected)} for {name}. Received: {name}={value!r}")
 
 
 @contextlib.contextmanager
