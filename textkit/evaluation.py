@@ -1,8 +1,10 @@
 """How well a translator does on pairs that it has not seen, by the metrics that their task is published with."""
 
+import inspect
+
 from shared_layers.runtime import unknown_name
 from textkit import metrics
-from textkit.datasets.dates import dated_texts
+from textkit.datasets.dates import date_pairs, dated_texts
 from textkit.datasets.splits import SPLITS
 
 METRICS = ("per", "exact_match", "bleu", "rouge")
@@ -15,8 +17,9 @@ def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokeni
         translator: a `textkit.Translator`.
         pairs: `textkit.datasets.Pairs`.
         split: "train", "validation" or "test".
-        metric: what is measured: "per" and WER, of pronunciations; "exact_match" and, of dates where the model has
-            attention, AER; "bleu" and chrF, of translations; "rouge", of summaries. `None` means that of the pairs.
+        metric: what is measured: "per" and WER, of pronunciations; "exact_match" and, of dates in characters where the
+            model has attention, AER; "bleu" and chrF, of translations; "rouge", of summaries. `None` means that of the
+            pairs.
         limit: int, the first so many pairs; `None` for all.
         tokenize: str, for BLEU, see `textkit.metrics.bleu`: "zh" for Chinese.
         progress: callable of (done, total), or `None`.
@@ -27,8 +30,8 @@ def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokeni
         (shares), or "bleu" and "chrf" (0 .. 100), or "rouge1", "rouge2" and "rougeL" (shares).
 
     Raises:
-        ValueError: an unknown split or metric, no pairs, dates that are not those of `textkit.datasets.load("dates")`, or an
-            option of `translate` out of its range.
+        ValueError: an unknown split or metric, no pairs, dates in characters that are not those of
+            `textkit.datasets.load("dates")`, or an option of `translate` out of its range.
     """
     if split not in SPLITS:
         raise unknown_name("split", split, SPLITS)
@@ -39,7 +42,9 @@ def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokeni
     if not examples:
         raise ValueError(f"Expected pairs to translate. Received: none in {split} of {pairs.name!r}, {limit=}")
     sources, references = [source for source, _ in examples], [targets for _, targets in examples]
-    gold = _gold(split, sources) if metric == "exact_match" and pairs.name == "dates" else None
+    kinds = {translator.source_vocabulary.kind, translator.target_vocabulary.kind}
+    has_gold = metric == "exact_match" and pairs.name == "dates" and kinds == {"characters"}
+    gold = _gold(split, sources) if has_gold else None
     found = translator.translate(sources, return_attention=gold is not None, progress=progress, **options)
     answers = [each.text for each in found] if gold else found
     if metric == "per":
@@ -61,8 +66,10 @@ def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokeni
 
 
 def _gold(split, sources):
-    """The dates that were drawn first, with their alignments."""
-    gold = dated_texts(split, len(sources))
-    if [text.source for text in gold] != sources:
-        raise ValueError(f"Expected dates as they are drawn by default. Received: others, from {sources[0]!r}")
-    return gold
+    """The alignments of dates that are among those drawn by default."""
+    count = inspect.signature(date_pairs).parameters[split].default
+    drawn = {text.source: text for text in dated_texts(split, max(count, len(sources)))}
+    others = [source for source in sources if source not in drawn]
+    if others:
+        raise ValueError(f"Expected dates as they are drawn by default. Received: others, such as {others[0]!r}")
+    return [drawn[source] for source in sources]

@@ -95,8 +95,9 @@ def train(
         tokens), and "history" {metric: values of the epochs trained now}.
 
     Raises:
-        ValueError: an option out of its range, vocabularies that are not the model's, no pairs that are short enough, a
-            checkpoint of another model or with other vocabularies; in training, a loss that is no longer finite.
+        ValueError: an option out of its range, vocabularies that are not the model's, a model that was made without the
+            scheduled sampling asked for, no pairs that are short enough, a checkpoint of another model or with other
+            vocabularies; in training, a loss that is no longer finite.
         OSError: the folder cannot be made.
 
     Reference:
@@ -115,6 +116,9 @@ def train(
     if schedule not in _SCHEDULES:
         raise unknown_name("schedule", schedule, _SCHEDULES)
     check_vocabularies(model, *vocabularies)
+    if scheduled_sampling and not model.config.get("scheduled_sampling"):
+        received = f"{scheduled_sampling=} for a {type(model).__name__} made without"
+        raise ValueError(f"Expected a recurrent model made with scheduled_sampling=True. Received: {received}")
     loss = TokenCrossEntropy(label_smoothing)
     strategy = model.distribute_strategy
     target_positions = model.config["max_target_length"] if model.config.get("positions") == "learned" else None

@@ -162,7 +162,7 @@ def test_dates_are_measured_against_their_gold_alignments():
     pairs = load("dates", train=200, validation=5, test=7)
     gold = dated_texts("test", 7)
     translator = Translator(recurrent(pairs)[1], *pairs.vocabularies())
-    measured = evaluate(translator, pairs, method="greedy")
+    measured = evaluate(translator, pairs.limited(3), method="greedy")
     assert set(measured) == {"data", "split", "num_examples", "exact_match", "aer"}
     assert measured["exact_match"] == 0.0
     assert 0.5 < measured["aer"] <= 1.0
@@ -184,6 +184,8 @@ def test_dates_are_measured_against_their_gold_alignments():
     assert measured["aer"] == 0.0
     fixed = Translator(recurrent(pairs, attention=None)[1], *pairs.vocabularies())
     assert "aer" not in evaluate(fixed, pairs, method="greedy")
+    words = dataclasses.replace(pairs, target_kind="words")  # whose places are not those of characters
+    assert "aer" not in evaluate(Translator(recurrent(words)[1], *words.vocabularies()), words, method="greedy")
 
 
 def test_pronunciations_are_measured_by_symbols_and_by_words():
@@ -249,6 +251,7 @@ def test_refuses_numbers_out_of_range(tmp_path, name, value):
 
 
 def test_refuses_what_does_not_fit(tmp_path):
+    (tmp_path / "best.keras").touch()
     pairs = copies()
     vocabularies, model = recurrent(pairs)
     with pytest.raises(ValueError, match=r"Unknown schedule; did you mean 'cosine'"):
@@ -258,5 +261,9 @@ def test_refuses_what_does_not_fit(tmp_path):
     other = load("dates", train=20, validation=5, test=7).vocabularies()
     with pytest.raises(ValueError, match=r"a source vocabulary of the model's 11 ids"):
         run(tmp_path / "run", pairs, other, model)
-    with pytest.raises(ValueError, match=r"scheduled_sampling=True. Received: scheduled_sampling=False"):
-        run(tmp_path / "run", pairs, vocabularies, model, scheduled_sampling=0.3)
+    transformer = TransformerSeq2Seq(*(known.size for known in vocabularies), 1, 2, 8, 8)
+    for plain in (model, transformer):
+        expected = rf"scheduled_sampling=True\. Received: scheduled_sampling=0\.3 for a {type(plain).__name__} made without"
+        with pytest.raises(ValueError, match=expected):
+            run(tmp_path, pairs, vocabularies, plain, scheduled_sampling=0.3)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]  # of an earlier run
