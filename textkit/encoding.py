@@ -4,7 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 INPUTS = ("token_ids", "segment_ids", "padding_mask")  # of a model
-_AT_ONCE = 1024
+DEFAULT_LENGTH = 512  # tokens of a row, where a model's positions have no end
+_TEXTS_AT_ONCE = 1024
+_CHARACTERS_AT_ONCE = 2**20  # each text counted as the longest: a tokenizer pads them to it
 
 
 def encode(tokenizer, texts, pairs=None, **options):
@@ -24,8 +26,7 @@ def encode(tokenizer, texts, pairs=None, **options):
 
 def encoded_rows(tokenizer, texts, pairs=None, **options):
     """Yields what `encode` makes of each text, without padding: dict of arrays (t, ...)."""
-    for start in range(0, len(texts), _AT_ONCE):
-        chunk = slice(start, start + _AT_ONCE)
+    for chunk in _chunks([texts] if pairs is None else [texts, pairs]):
         encoded = tokenizer.encode(texts[chunk], None if pairs is None else pairs[chunk], **options)
         arrays = {name: values.numpy() for name, values in encoded.items()}
         for row, length in enumerate(arrays["padding_mask"].sum(axis=1)):
@@ -46,9 +47,7 @@ def in_pair(offsets):
 
 
 def count_longer(tokenizer, max_length, texts, pairs=None):
-    """Counts the texts that `encode` cuts to `max_length` tokens; none where that is `None`."""
-    if max_length is None:
-        return 0
+    """Counts the texts that `encode` cuts to `max_length` tokens."""
     # one token more says as much as all of them, in less memory
     rows = encoded_rows(tokenizer, texts, pairs, max_length=max_length + 1)
     return sum(len(row["token_ids"]) > max_length for row in rows)
@@ -62,7 +61,7 @@ def most_tokens(model, max_length=None):
         max_length: int, what was asked for; or `None` for as many as the model has learned positions for.
 
     Returns:
-        int, or `None` for any number.
+        int, or `None` for any number: nothing was asked for, and the positions have no end.
 
     Raises:
         ValueError: no tokenizer or one of more ids than the model's, or a length beyond its positions.
@@ -79,6 +78,20 @@ def most_tokens(model, max_length=None):
     if None not in (positions, max_length) and max_length > positions:
         raise ValueError(f"Expected at most the model's {positions} positions. Received: max_length={max_length}")
     return positions if max_length is None else max_length
+
+
+def _chunks(columns):
+    """Yields slices of texts that are encoded together: a long one with few others."""
+    # what is no str, and columns of unlike lengths, the tokenizer refuses
+    start = longest = 0
+    for stop, texts in enumerate(zip(*columns, strict=False)):
+        length = sum(len(str(text)) for text in texts)
+        longest = max(longest, length)
+        count = stop + 1 - start
+        if count > 1 and (count > _TEXTS_AT_ONCE or count * longest > _CHARACTERS_AT_ONCE):
+            yield slice(start, stop)
+            start, longest = stop, length
+    yield slice(start, None)
 
 
 def _stack(rows, fill):

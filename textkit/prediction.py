@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from textkit.encoding import INPUTS, encode, most_tokens
+from textkit.encoding import DEFAULT_LENGTH, INPUTS, encode, most_tokens
 
 _DTYPES = {name: tf.bool if name == "padding_mask" else tf.int32 for name in INPUTS}
 
@@ -44,7 +44,7 @@ class Predictor:
             texts: list of str, for a model with a tokenizer; or dict of arrays (n, t), see `textkit.encoding.encode`.
             pairs: list of str, the second text of each; or `None`.
             max_length: int, the most tokens of a text, for strings; `None` for as many as the model has learned positions
-                for. Longer ones are cut.
+                for, or 512 where these have no end. Longer ones are cut.
             progress: callable of (done, total), or `None`.
 
         Returns:
@@ -56,7 +56,7 @@ class Predictor:
         """
         inputs = texts
         if not isinstance(texts, dict):
-            most = most_tokens(self.model, max_length)
+            most = most_tokens(self.model, max_length) or DEFAULT_LENGTH
             inputs = encode(self.model.tokenizer, texts, pairs, max_length=most)
         lengths = inputs["padding_mask"].sum(axis=1)
         if not len(lengths):

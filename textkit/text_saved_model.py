@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from shared_layers.runtime import export_saved_model, unknown_name
 from textkit.encoder import TextEncoder
-from textkit.encoding import in_pair, most_tokens
+from textkit.encoding import DEFAULT_LENGTH, in_pair, most_tokens
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, Question, encoder_of
 from textkit.heads import SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier, mean_state
 from textkit.span_search import MAX_ANSWER
@@ -42,7 +42,8 @@ def export_text_model(model, path, method="auto", max_length=None):
         path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
         method: str, how attributions are found: the name of a function in `textkit.evidence`, or "auto":
             "gradient_rollout", without a head "raw".
-        max_length: int, the most tokens of a text; `None` for as many as the model has learned positions for.
+        max_length: int, the most tokens of a text; `None` for as many as the model has learned positions for, or 512 where
+            these have no end.
 
     Raises:
         ValueError: a model without a tokenizer, or of fewer ids or positions; a method that does not exist or needs a head;
@@ -51,7 +52,7 @@ def export_text_model(model, path, method="auto", max_length=None):
     encoder = encoder_of(model)
     if not isinstance(encoder, TextEncoder):
         raise ValueError(f"Expected a TextEncoder, or a model on one. Received: model={type(model).__name__}")
-    max_length, tokenizer = most_tokens(model, max_length), model.tokenizer
+    max_length, tokenizer = most_tokens(model, max_length) or DEFAULT_LENGTH, model.tokenizer
     read = next((read for head, read in _READERS.items() if isinstance(model, head)), None)
     method = _resolve_method(method, read)
 

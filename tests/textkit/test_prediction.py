@@ -72,6 +72,8 @@ def test_strings_and_one_graph():
     assert len(traced) == 3  # once for all texts, and twice to expect
     long = predictor(["bird " * 20])["sequence_output"]
     assert_close(long, predictor(["bird " * 5])["sequence_output"])  # cut to the positions there are
+    endless = Predictor(TextEncoder(**TINY, positions="rotary", tokenizer=TOKENIZER))
+    assert endless(["bird " * 600])["sequence_output"].shape == (1, 512, 12)
 
 
 def test_refuses():

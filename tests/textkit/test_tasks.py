@@ -129,6 +129,7 @@ class Scripted:
 
     def __init__(self, begins, ends, nothing):
         self.tokenizer, self.begins, self.ends, self.nothing = tokenizer(), begins, ends, nothing
+        self.config = {"vocabulary_size": self.tokenizer.size, "positions": "rotary"}
 
     def __call__(self, inputs, training):
         import tensorflow as tf
@@ -178,12 +179,18 @@ def test_answers_are_scored_as_squad_does():
     data = Questions(rows, rows, rows, "few")
     model = make_model("qa")
     report = evaluate_labels(model, data, "test", num_errors=1)
-    task = make_task(model, data)
-    answers = find_answers(model, ["who", "where"], [row.context for row in rows], max_length=task.max_length)
+    answers = find_answers(model, ["who", "where"], [row.context for row in rows])
     expected = label_metrics.answer_scores([best[0].text for best in answers], [["ann", "ann in"], []])
     assert {name: report[name] for name in expected} == expected
     assert report["baseline"]["f1"] == pytest.approx((4 / 5 + 0) / 2)  # the whole context: two words of three, of two
     assert len(report["errors"]) <= 1
+
+
+def test_answers_take_a_model_with_a_tokenizer_and_a_length_of_its_positions():
+    with pytest.raises(ValueError, match=r"^Expected a model that was made with a tokenizer\. Received: tokenizer=None$"):
+        find_answers(make_model("qa", tokenizer=None), ["who"], ["ann"])
+    with pytest.raises(ValueError, match=r"^Expected at most the model's 24 positions\. Received: max_length=25$"):
+        find_answers(make_model("qa"), ["who"], ["ann"], max_length=25)
 
 
 def cut_data(kind):
@@ -218,9 +225,44 @@ def test_reports_say_how_much_is_cut(tmp_path):
     assert evaluate_labels(model, data, max_length=6)["num_cut"] == 2
 
 
-def test_pairs_are_cut_together_and_nothing_without_a_length():
+def test_pairs_are_cut_together():
     pairs = ["we say it", "it"], ["is not bad", "is"]  # 9 tokens and 5
-    assert [encoding.count_longer(tokenizer(), most, *pairs) for most in (4, 5, None)] == [2, 1, 0]
+    assert [encoding.count_longer(tokenizer(), most, *pairs) for most in (4, 5, 9)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(("kind", "length"), [("classify", 512), ("tag", 512), ("qa", 384)])
+def test_rows_have_an_end_where_positions_have_none(kind, length):
+    model, data = make_model(kind, positions="rotary"), cut_data(kind)
+    assert make_task(model, data).max_length == length
+    assert make_task(model, data, max_length=600).max_length == 600
+
+
+def test_a_long_text_is_encoded_with_few_others(monkeypatch):
+    monkeypatch.setattr(encoding, "_CHARACTERS_AT_ONCE", 100)
+    widths = []
+
+    class Watched:
+        def encode(self, *given, **options):
+            encoded = tokenizer().encode(*given, **options)
+            widths.append(tuple(encoded["token_ids"].shape))
+            return encoded
+
+    texts, pairs = ["we say"] * 9 + ["we " * 200] + ["it is"] * 3, ["it"] * 13
+    for row, text in zip(encoding.encoded_rows(Watched(), texts, pairs, return_offsets=True), texts, strict=True):
+        for name, values in tokenizer().encode([text], ["it"], return_offsets=True).items():
+            np.testing.assert_array_equal(row[name], values[0])
+    assert widths == [(9, 6), (1, 204), (3, 6)]
+    with pytest.raises(ValueError, match=r"^Expected a pair for each text\. Received: 13 texts, 12 pairs$"):
+        list(encoding.encoded_rows(tokenizer(), ["we"] * 13, pairs[1:]))
+
+
+def test_a_class_that_train_has_none_of_is_measured():
+    train, test = [(("good",), 1), (("bad",), 0), (("fine",), 1)], [(("the",), 2), (("bad",), 0)]
+    data = ClassifiedTexts(train, test, test, "few", class_names=("bad", "good", "so so"))
+    model = make_model("classify", num_classes=3)
+    weights = make_task(model, data, class_weights="balanced").encode("train", training=True)[2]
+    np.testing.assert_allclose(weights, [0.5, 1.0, 0.5])
+    assert evaluate_labels(model, data)["classes"]["so so"]["count"] == 1
 
 
 def test_a_report_on_classes_by_hand():

@@ -30,7 +30,9 @@ Validation = Annotated[str | None, typer.Option(help="Another file, to choose by
 Test = Annotated[str | None, typer.Option(help="Another file, to measure with.")]
 OnCorrupt = Annotated[str | None, typer.Option(help="What is no example in a file: skip or refuse.")]
 Limit = Annotated[int | None, typer.Option(help="At most so many examples of each split.", min=1)]
-MaxLength = Annotated[int | None, typer.Option(help="Most tokens read at once; as many as the model has positions.", min=1)]
+MaxLength = Annotated[
+    int | None, typer.Option(help="Most tokens read at once; as many as the model has positions, or 512.", min=1)
+]
 Stride = Annotated[int | None, typer.Option(help="Of qa: tokens from one window of a long text to the next.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Texts of a batch, of all replicas together.", min=1)]
 

@@ -99,7 +99,7 @@ def find_answers(
     num_best=1,
     *,
     can_be_none=True,
-    max_length=MAX_LENGTH,
+    max_length=None,
     stride=STRIDE,
     max_answer=MAX_ANSWER,
     batch_size=32,
@@ -114,8 +114,8 @@ def find_answers(
         num_best: int, how many answers to each.
         can_be_none: bool, whether it can be answered that there is no answer. Its score is that of the first token, in the
             window where this is least.
-        max_length: see `make_windows`.
-        stride: the same.
+        max_length: int, see `make_windows`; `None` for 384, or fewer where the model has fewer positions.
+        stride: int, the same.
         max_answer: int, the most tokens of an answer.
         batch_size: int, windows of a batch.
         progress: callable of (done, total), or `None`.
@@ -124,11 +124,12 @@ def find_answers(
         list of lists of `Found`, the best first.
 
     Raises:
-        ValueError: see `make_windows`; or answers of no token, batches of no window.
+        ValueError: see `make_windows`; a model without a tokenizer or of fewer ids, a length beyond its positions; or
+            answers of no token, batches of no window.
 
     Reference: Devlin et al. 2019, sections 4.2 and 4.3.
     """
-    windows = make_windows(model.tokenizer, questions, contexts, max_length, stride)
+    windows = make_windows(model.tokenizer, questions, contexts, _window_length(model, max_length), stride)
     outputs = Predictor(model, batch_size)(windows.inputs, progress=progress)
     return _best(windows, outputs, contexts, num_best, can_be_none, max_answer)
 
@@ -151,8 +152,7 @@ class SpanTask(Task):
     def __init__(self, model, data, max_length=None, class_weights=None, stride=None):
         super().__init__(model, data, max_length)
         self.refuse(class_weights=class_weights)
-        if max_length is None:
-            self.max_length = min(MAX_LENGTH, self.max_length or MAX_LENGTH)
+        self.max_length = _window_length(model, max_length)
         self.stride = STRIDE if stride is None else stride
 
     def loss(self):
@@ -227,6 +227,12 @@ def answer_tokens(offsets, answer):
     if not len(inside) or begins[0] > answer.begin or ends[-1] < past:
         return 0, 0
     return int(inside[0]), int(inside[-1])
+
+
+def _window_length(model, max_length):
+    """The most tokens of a window that a model reads, what was asked for or `None`."""
+    most = encoding.most_tokens(model, max_length)
+    return min(MAX_LENGTH, most or MAX_LENGTH) if max_length is None else most
 
 
 def _rooms(tokenizer, max_length):

@@ -19,7 +19,8 @@ class Task:
     Args:
         model: of the kind that the subclass is for, with a tokenizer.
         data: of `data_class`.
-        max_length: int, the most tokens of a row; `None` for as many as the model has learned positions for.
+        max_length: int, the most tokens of a row; `None` for as many as the model has learned positions for, or 512
+            where these have no end.
 
     Attributes:
         data_class: class, what data have to be.
@@ -40,7 +41,7 @@ class Task:
             received = f"{type(data).__name__} {getattr(data, 'name', '')!r}"
             raise ValueError(f"Expected {self.data_class.__name__} for a {type(model).__name__}. Received: {received}")
         self.model, self.data, self.tokenizer = model, data, model.tokenizer
-        self.max_length = encoding.most_tokens(model, max_length)
+        self.max_length = encoding.most_tokens(model, max_length) or encoding.DEFAULT_LENGTH
 
     def refuse(self, **options):
         """Refuses options that are for other tasks: all that are not `None`."""
