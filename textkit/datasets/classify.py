@@ -71,7 +71,7 @@ def file_texts(path, pair=False, problem="single", columns=None, validation=None
             and the first of them; "refuse" raises.
 
     Returns:
-        A `ClassifiedTexts`; its classes are those of train, in order.
+        A `ClassifiedTexts`; its classes are those of train, in order, before anything is taken out of it.
 
     Raises:
         OSError: there is no such file.
@@ -89,13 +89,12 @@ def file_texts(path, pair=False, problem="single", columns=None, validation=None
             parse, titles = _column_parser(places, wanted, problem), places is not columns
         splits[split] = read_lines(file, parse, expected, on_corrupt, titles)
     name = os.fspath(path)
-    splits = carved(splits, name, _key)
     names = ()
     if problem != "regression":
         names = class_names(splits, lambda example: [example[1]] if problem == "single" else example[1], name)
         number = {each: index for index, each in enumerate(names)}
         splits = {split: [(texts, _numbered(label, number)) for texts, label in rows] for split, rows in splits.items()}
-    return ClassifiedTexts(**splits, name=name, class_names=names, problem=problem)
+    return ClassifiedTexts(**carved(splits, name, _key), name=name, class_names=names, problem=problem)
 
 
 def tensorflow_texts(name, pair=False, problem="single", columns=None, limit=None, data_dir=None):

@@ -26,7 +26,7 @@ class Splits:
     name: str
 
     def limited(self, count):
-        """The first so many of each split.
+        """At most so many of each split, from all parts of it: files can be in the order of their labels.
 
         Args:
             count: int, or `None` for all.
@@ -34,7 +34,12 @@ class Splits:
         Returns:
             The same, of fewer.
         """
-        return dataclasses.replace(self, **{split: getattr(self, split)[:count] for split in SPLITS})
+
+        def spread(rows):
+            fewer = count is not None and count < len(rows)
+            return [rows[number * len(rows) // count] for number in range(count)] if fewer else rows
+
+        return dataclasses.replace(self, **{split: spread(getattr(self, split)) for split in SPLITS})
 
 
 def position(text):
@@ -88,7 +93,8 @@ def class_names(splits, names_of, name):
     """Collects the names of the classes that the examples of train have.
 
     Args:
-        splits: dict {split: list of examples}.
+        splits: dict {split: list of examples}, as they were given: before `carved` takes from train, and a rare class with
+            it.
         names_of: function of an example, iterable of str: the names of its classes.
         name: str, for the error.
 

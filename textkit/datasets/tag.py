@@ -48,7 +48,7 @@ def file_tags(path, columns=None, validation=None, test=None, comment=None, on_c
         on_corrupt: what becomes of JSON lines that are not so: "skip" leaves them out and warns, "refuse" raises.
 
     Returns:
-        A `TaggedTexts`; its classes are those of train, in order.
+        A `TaggedTexts`; its classes are those of train, in order, before anything is taken out of it.
 
     Raises:
         OSError: there is no such file.
@@ -62,12 +62,11 @@ def file_tags(path, columns=None, validation=None, test=None, comment=None, on_c
         else:
             splits[split] = _conll(file, *(columns or (0, -1)), comment)
     name = os.fspath(path)
-    splits = carved(splits, name, _key)
     names = class_names(splits, lambda example: example[1], name)
     number = {each: index for index, each in enumerate(names)}
     for split, rows in splits.items():
         splits[split] = [(words, [number[tag] for tag in tags]) for words, tags in rows]
-    return TaggedTexts(**splits, name=name, class_names=names)
+    return TaggedTexts(**carved(splits, name, _key), name=name, class_names=names)
 
 
 def tensorflow_tags(name, columns=None, limit=None, data_dir=None):

@@ -140,6 +140,12 @@ class TestColumns:
         with pytest.raises(ValueError, match=r"labels in validation that occur in train. Received: 'z' in '.*texts.tsv'"):
             labelled.load("classify", path, validation=other)
 
+    def test_rare_labels_may_be_carved_out_of_train(self, write):
+        loaded = labelled.load("classify", write("a\tx", "b\ty", "c\tz"))
+        assert [len(getattr(loaded, split)) for split in SPLITS] == [1, 1, 1]
+        assert loaded.class_names == ("x", "y", "z")
+        assert sorted(everything(loaded)) == [(("a",), 0), (("b",), 1), (("c",), 2)]
+
     def test_unknown_options_are_refused(self, write):
         path = write("a\tx")
         with pytest.raises(ValueError, match=r"Unknown task; did you mean 'classify'"):
@@ -223,10 +229,11 @@ class TestConll:
         assert loaded.train == [(["EU", "rejects"], [0, 3]), (["Peter", "\u00a0#"], [1, 2]), ([","], [3])]
 
     def test_splits_are_carved(self, write):
-        path = write(*(line for number in range(31) for line in (f"a{number} X", "b Y", "")), name="few.conll")
-        loaded = labelled.load("tag", path)
+        lines = (line for number in range(31) for line in (f"a{number} X{number:02}", "b Y", ""))
+        loaded = labelled.load("tag", write(*lines, name="few.conll"))
         assert [len(getattr(loaded, split)) for split in SPLITS] == [25, 3, 3]
-        assert sorted(everything(loaded)) == sorted(([f"a{number}", "b"], [0, 1]) for number in range(31))
+        assert loaded.class_names == (*(f"X{number:02}" for number in range(31)), "Y")  # also those that are not in train
+        assert sorted(everything(loaded)) == sorted(([f"a{number}", "b"], [number, 31]) for number in range(31))
 
     def test_columns_comments_and_windows(self, write):
         path = write("# one", "1\tEU\tX", "2\tsays\tY", "", "# two", "1\tno\tY", end=b"\r\n", name="few.conll")

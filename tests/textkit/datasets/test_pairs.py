@@ -22,12 +22,13 @@ def rows(count):
     return [f"source {number}\ttarget {number}" for number in range(count)]
 
 
-def test_a_part_is_the_first_of_each_split(write):
+def test_a_part_is_of_all_parts_of_each_split(write):
     whole = datasets.load(write(*rows(211)))
     part = whole.limited(7)
-    assert (part.train, part.validation, part.test) == (whole.train[:7], whole.validation[:7], whole.test[:7])
+    assert part.train == [whole.train[place] for place in (0, 27, 54, 81, 109, 136, 163)]  # of 191
+    assert part.test == [whole.test[place] for place in (0, 1, 2, 4, 5, 7, 8)]  # of 10
     assert part.name == whole.name
-    assert whole.limited(None) == whole
+    assert whole.limited(None) == whole.limited(191) == whole
 
 
 class TestFile:
