@@ -16,6 +16,7 @@ _RANGES = {
     "warmup": ("in [0, 0.5]", lambda value: 0 <= value <= 0.5),
     "patience": ("at least 1, or None", lambda value: value is None or value >= 1),
 }
+_OLD = ("last.keras", "report.json", "time.json")  # of an earlier run, which would pass for this one's
 _KEPT = ("class_names", "pooling", "problem", "tokenizer")  # what a run that goes on may not change, and weights do not show
 
 
@@ -69,7 +70,8 @@ def fine_tune(
         class_weights: how much an example of each class counts in training: "balanced" (as much as that all classes count
             alike), a dict {name: weight}, 1 for those not in it, or `None`. Of single classes of texts or words.
         patience: int, after how many epochs without a better one training ends; or `None`.
-        max_length: int, the most tokens of a row; `None` for as many as the model has positions for, and of spans for 384.
+        max_length: int, the most tokens of a row; `None` for as many as the model has learned positions for, or 512 where
+            these have no end; of spans for 384, or fewer where the model has fewer positions.
         stride: int, of spans, how many tokens after a window the next one begins; `None` for 128.
         ema_momentum: float in [0, 1), of a moving average of the weights, which is then what is validated and kept as the
             best; or `None`.
@@ -129,11 +131,6 @@ def fine_tune(
         )
         model.compile(optimizer, task.loss(), weighted_metrics=task.metrics(), jit_compile=jit_compile)
     folder = pathlib.Path(folder)
-
-    def begin(first_epoch):
-        if is_chief(strategy):
-            _begin(folder, first_epoch, model)
-
     summary = fit_run(
         model,
         lambda first_epoch: encoded_batches(*encoded, training=True, first_epoch=first_epoch, **given),
@@ -144,7 +141,7 @@ def fine_tune(
         monitor=task.monitor,
         mode=task.mode,
         patience=patience,
-        begin=begin,
+        begin=lambda first_epoch: begin_run(folder, first_epoch, model),
         resume=resume,
         progress=progress,
     )
@@ -190,17 +187,21 @@ def rate_multipliers(model, layer_decay):
     }
 
 
-def _embeddings(encoder):
-    """The layers of an encoder that come before the first of its `encoder_layers`."""
-    own = (encoder.encoder_layers, [encoder.final_norm, encoder.pooler])
-    later = {id(layer) for layers in own for layer in layers}
-    return [layer for layer in encoder.layers if id(layer) not in later]
+def begin_run(folder, first_epoch, model):
+    """Makes the folder one of this model's run; where a run goes on, sees that it is.
 
+    Args:
+        folder: `pathlib.Path`.
+        first_epoch: int, 0 for a new run.
+        model: the model, compiled under its strategy.
 
-def _begin(folder, first_epoch, model):
-    """Makes the folder one of this model's run; where a run goes on, sees that it is."""
+    Raises:
+        ValueError: the run began with a model of another tokenizer, pooling, problem or other names of classes.
+    """
     if not first_epoch:
-        (folder / "report.json").unlink(missing_ok=True)  # of an earlier run
+        if is_chief(model.distribute_strategy):
+            for name in _OLD:
+                (folder / name).unlink(missing_ok=True)
         return
     with zipfile.ZipFile(folder / "last.keras") as archive:
         known = json.loads(archive.read("config.json"))["config"]
@@ -208,3 +209,10 @@ def _begin(folder, first_epoch, model):
     for name in _KEPT:
         if known.get(name) != config.get(name):
             raise ValueError(f"Expected the {name} that the run began with. Received: others, to resume {str(folder)!r}")
+
+
+def _embeddings(encoder):
+    """The layers of an encoder that come before the first of its `encoder_layers`."""
+    own = (encoder.encoder_layers, [encoder.final_norm, encoder.pooler])
+    later = {id(layer) for layers in own for layer in layers}
+    return [layer for layer in encoder.layers if id(layer) not in later]

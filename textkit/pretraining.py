@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from shared_layers.runtime import TRAINING_RANGES, check_ranges, fit_run, is_chief, make_optimizer, write_aside
-from textkit.datasets.masking import masked_batches, pack, words_between_spaces
+from textkit.datasets.masking import maskable_share, masked_batches, pack, words_between_spaces
 from textkit.encoding import encoded_rows, most_tokens
+from textkit.fine_tuning import begin_run
 from textkit.heads import MaskedLanguageModel
 
 _RANGES = {
@@ -22,6 +23,7 @@ _RANGES = {
     "warmup_steps": ("at least 0", lambda value: value >= 0),
 }
 _TIME = "time.json"  # of a run with a limit
+_LEAST_MASKABLE = 0.5  # with less, a few short words are told again and again
 
 
 def pretrain(
@@ -68,7 +70,8 @@ def pretrain(
         buckets: int, see `textkit.datasets.masking.masked_batches`.
         max_length: int, the most tokens of a row, and at most the model's positions.
         mask_share: float in (0, 1), the share of the tokens that are to be told.
-        whole_words: bool, whether all tokens between two spaces are masked together.
+        whole_words: bool, whether all tokens between two spaces are masked together. Words of more tokens than the share of
+            their row are never masked.
         cross_documents: bool, see `textkit.datasets.masking.pack`.
         cut_sentences: bool, the same.
         learning_rate: float, the highest.
@@ -89,8 +92,9 @@ def pretrain(
         "history" {metric: values of the epochs trained now}, with the perplexity of masked tokens.
 
     Raises:
-        ValueError: an option out of its range, another model or one without a tokenizer, text of too few tokens, a
-            checkpoint of another model; in training, a loss that is no longer finite.
+        ValueError: an option out of its range, another model or one without a tokenizer, text of too few tokens or of too
+            few words that can be masked whole, a checkpoint of another model, a run that began with another tokenizer; in
+            training, a loss that is no longer finite.
         OSError: the folder cannot be made.
 
     Reference:
@@ -114,6 +118,13 @@ def pretrain(
     folder = pathlib.Path(folder)
     packing = {"whole_words": whole_words, "cross_documents": cross_documents, "cut_sentences": cut_sentences}
     packed = {split: pack_split(model, documents, split, max_length, **packing) for split in ("train", "validation")}
+    for split, rows in packed.items():
+        share = maskable_share(rows, mask_share) if whole_words else 1.0
+        if share < _LEAST_MASKABLE:
+            raise ValueError(
+                "Expected spaces between words, for whole_words: one of more tokens than mask_share of its row is never "
+                f"masked. Received: {split} with {share:.0%} of what is to be told in shorter words, {mask_share=}"
+            )
     given = {
         "rate": mask_share,
         "whole_words": whole_words,
@@ -133,6 +144,11 @@ def pretrain(
         optimizer = make_optimizer(model.trainable_variables, learning_rate, weight_decay, clip_norm, ema_momentum)
         compile_masked(model, optimizer, jit_compile)
     clock = LinearRate(learning_rate, min(warmup_steps, total_steps // 10), total_steps, minutes, folder / _TIME)
+
+    def begin(first_epoch):
+        begin_run(folder, first_epoch, model)
+        clock.begin(first_epoch)
+
     summary = fit_run(
         model,
         batches,
@@ -141,7 +157,7 @@ def pretrain(
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
         callbacks=[clock],
-        begin=clock.begin,
+        begin=begin,
         resume=resume,
         progress=progress,
     )
@@ -165,7 +181,7 @@ def evaluate_masked(
 
     Returns:
         dict, ready for JSON: "split", "num_tokens" (that were masked), "accuracy", "perplexity", "baseline_token" and
-        "baseline_accuracy".
+        "baseline_accuracy"; of no tokens, as all words are too long to be masked whole, numbers are `None`.
 
     Raises:
         ValueError: an option out of its range, another model or one without a tokenizer, or text of too few tokens.
@@ -179,11 +195,12 @@ def evaluate_masked(
     with model.distribute_strategy.scope():
         compile_masked(model)
     found = model.evaluate(batches, verbose=0, return_dict=True)
+    num_tokens = int(sum(weights.numpy().sum() for _, _, weights in batches))
     return {
         "split": split,
-        "num_tokens": int(sum(weights.numpy().sum() for _, _, weights in batches)),
-        "accuracy": float(found["accuracy"]),
-        "perplexity": math.exp(found["cross_entropy"]),
+        "num_tokens": num_tokens,
+        "accuracy": float(found["accuracy"]) if num_tokens else None,
+        "perplexity": math.exp(found["cross_entropy"]) if num_tokens else None,
         **baseline(model, pack_split(model, documents, "train", max_length, **packing), batches),
     }
 
@@ -264,7 +281,7 @@ def baseline(model, packed, batches):
         batches: finite `tf.data.Dataset`, of `masked`.
 
     Returns:
-        dict of "baseline_token", str, and "baseline_accuracy", float.
+        dict of "baseline_token", str, and "baseline_accuracy", float, or `None` where nothing is masked.
     """
     token = int(np.bincount(packed["token_ids"][packed["word_ids"] >= 0]).argmax())
     hits = total = 0.0
@@ -272,7 +289,7 @@ def baseline(model, packed, batches):
         hits += weights[labels == token].sum()
         total += weights.sum()
     name = model.tokenizer.to_tokens([token]).numpy()[0].decode("utf-8", "replace")
-    return {"baseline_token": name, "baseline_accuracy": float(hits / total)}
+    return {"baseline_token": name, "baseline_accuracy": float(hits / total) if total else None}
 
 
 class LinearRate(keras.callbacks.Callback):

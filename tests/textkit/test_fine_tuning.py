@@ -55,9 +55,15 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
     steps = itertools.count(1)
 
     def interrupt(self, batch, logs=None):
-        if next(steps) == told["steps_per_epoch"] + 2:
+        step = next(steps)
+        if step == 1:
+            assert not list((tmp_path / "resumed").glob("*.*"))
+        if step == told["steps_per_epoch"] + 2:
             raise KeyboardInterrupt
 
+    (tmp_path / "resumed").mkdir()
+    for name in ("last.keras", "report.json"):  # of an earlier run
+        (tmp_path / "resumed" / name).touch()
     with monkeypatch.context() as patch:
         patch.setattr(StopOnNaN, "on_train_batch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):

@@ -88,6 +88,9 @@ def test_accuracy_and_perplexity_are_those_of_a_loop():
     assert found["num_tokens"] == total
     assert found["accuracy"] == pytest.approx(right / total)
     assert found["perplexity"] == pytest.approx(np.exp(loss / total), rel=1e-4)
+    documents = Documents(documents.train, [], [[" ".join(["suns"] * 3)]], "plural")  # of one token of six
+    found = evaluate_masked(model, documents, batch_tokens=60, max_length=9, whole_words=True)
+    assert [found[name] for name in ("num_tokens", "accuracy", "perplexity", "baseline_accuracy")] == [0, None, None, None]
 
 
 def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypatch):
@@ -96,9 +99,15 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
     steps = itertools.count(1)
 
     def interrupt(self, batch, logs=None):
-        if next(steps) == told["steps_per_epoch"] + 2:
+        step = next(steps)
+        if step == 1:
+            assert not list((tmp_path / "resumed").glob("*.*"))
+        if step == told["steps_per_epoch"] + 2:
             raise KeyboardInterrupt
 
+    (tmp_path / "resumed").mkdir()
+    for name in ("last.keras", "time.json", "report.json"):  # of an earlier run
+        (tmp_path / "resumed" / name).touch()
     with monkeypatch.context() as patch:
         patch.setattr(LinearRate, "on_train_batch_end", interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -109,6 +118,9 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
     for one, other in ((straight, resumed), (straight.optimizer, resumed.optimizer)):
         for ours, theirs in zip(one.variables, other.variables, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-6, err_msg=ours.path)
+    cased = Tokenizer.from_config({**TOKENIZER.get_config(), "lower_case": False})  # of as many ids
+    with pytest.raises(ValueError, match=r"^Expected the tokenizer that the run began with\. Received: others, to resume"):
+        run(tmp_path / "resumed", make(cased, dropout=0.3), resume=True, **options)
 
 
 class Clock:
@@ -197,6 +209,14 @@ def test_words_between_spaces_are_masked_together(tmp_path):
 def test_refuses_numbers_out_of_range(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         run(tmp_path / "run", **options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_refuses_text_without_spaces_for_whole_words(tmp_path):
+    documents = Documents([[40 * "鳥"]], [[40 * "鳥"]], [], "unsegmented")
+    match = r"^Expected spaces between words, for whole_words: .*Received: train with 0% of .*, mask_share=0\.15$"
+    with pytest.raises(ValueError, match=match):
+        run(tmp_path / "run", documents=documents, whole_words=True)
     assert not any(tmp_path.iterdir())
 
 

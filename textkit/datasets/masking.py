@@ -152,6 +152,30 @@ def masked_batches(
     return planned.dataset(make, signature, training, seed, first_epoch, lambda batch, seeds: change(*batch, seeds))
 
 
+def maskable_share(packed, rate=0.15):
+    """How much of what is to be told can be, where all tokens of a word are chosen together: words can be too long for it.
+
+    Args:
+        packed: dict of arrays, as `pack` gives.
+        rate: float in (0, 1), see `masked_batches`.
+
+    Returns:
+        float in [0, 1].
+
+    Example:
+        >>> words = [0] + 9 * [1]  # of the 10 tokens 2 are to be told: 9 are too many
+        >>> maskable_share({"word_ids": np.array([[-1, *words, -1]])})
+        0.5
+    """
+    word_ids = packed["word_ids"]
+    can = word_ids >= 0
+    wanted = _share(rate, can.sum(axis=1)).numpy()
+    numbers = np.arange(len(word_ids))[:, None] * word_ids.shape[1] + word_ids
+    sizes = np.bincount(numbers[can], minlength=word_ids.size)
+    fitting = (can & (sizes[np.where(can, numbers, 0)] <= wanted[:, None])).sum(axis=1)
+    return float(np.minimum(fitting, wanted).sum() / wanted.sum())
+
+
 def mask_tokens(token_ids, word_ids, seed, mask_id, stand_ins, rate=0.15, whole_words=False):
     """Chooses tokens that are to be told, and masks them; in the graph, and the same for the same seed.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from textkit.datasets.masking import NO_WORD, mask_tokens, masked_batches, pack, words_between_spaces
+from textkit.datasets.masking import NO_WORD, mask_tokens, maskable_share, masked_batches, pack, words_between_spaces
 
 PAD, START, END, MASK = range(4)
 SPECIAL = (PAD, START, END, MASK)
@@ -154,6 +154,11 @@ class TestMaskTokens:
         _, positions, _, there = mask_tokens(ids, words, SEED, MASK, STAND_INS, whole_words=True)
         assert there.numpy().all()  # one token
         assert set(positions.numpy().ravel()) == {3}
+        assert maskable_share({"word_ids": words}) == 1.0
+        words = np.array([[0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], [NO_WORD, 0, 0, 0, 0, 0]], "int32")
+        *_, there = mask_tokens(ids[:3], words, SEED, MASK, STAND_INS, whole_words=True)
+        assert there.numpy().tolist() == [[True], [False], [False]]
+        assert maskable_share({"word_ids": words}) == 1 / 3
 
     def test_the_fate_of_tokens_and_their_number_are_as_keras_nlp_has_them(self):
         token_ids = np.random.default_rng(1).integers(4, SIZE, (997, 101)).astype("int32")
