@@ -1,12 +1,15 @@
 """The commands `textkit pretrain` and `textkit export` of what it made; and one line for whatever is wrong."""
 
+import functools
 import json
 import re
 
 import pytest
+import tensorflow_datasets as tfds
 
 from tests.textkit.test_pretraining import TOKENIZER, texts
 from textkit import MaskedLanguageModel
+from textkit.datasets import documents
 
 SMALL = "--set num_layers=1 --set num_heads=2 --set hidden_dim=8 --set intermediate_dim=8 --max-length 12 --epochs 1"
 ROWS = {
@@ -20,6 +23,14 @@ ROWS = {
         "pretrain tfds:imdb_reviews text.txt --tokenizer tokenizer --out x",
         r"Expected one set of tensorflow",
     ),
+    "an option of files": (
+        "pretrain tfds:imdb_reviews --on-corrupt refuse --tokenizer tokenizer --out x",
+        r"Expected other data for --on-corrupt\. Received: \['tfds:imdb_reviews'\]",
+    ),
+    "an option of sets": (
+        "pretrain text.txt --column text --tokenizer tokenizer --out x",
+        r"Expected other data for --column\. Received: \['text\.txt'\]",
+    ),
     "no time": (f"pretrain text.txt {SMALL} --minutes 0 --tokenizer tokenizer --out x", r"above 0, or None.*minutes=0"),
     "all masked": (f"pretrain text.txt {SMALL} --mask-share 1 --tokenizer tokenizer --out x", r"in \(0, 1\).*mask_share=1"),
     "a beam of an encoder": ("export --model run --beam-width 3 --out y", r"Expected a translator for --beam-width.*'run'"),
@@ -31,14 +42,31 @@ ROWS = {
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plain")
     (folder / "empty.txt").touch()
-    documents = texts(80)
-    every = [*documents.train, *documents.validation, *documents.test]
+    made = texts(80)
+    every = [*made.train, *made.validation, *made.test]
     (folder / "text.txt").write_text("\n\n".join("\n".join(lines) for lines in every))
     TOKENIZER.save(folder / "tokenizer")
     return folder
 
 
-def test_text_to_an_encoder_that_is_served(command, folder):
+class TinyPairs(tfds.core.GeneratorBasedBuilder):
+    """A set of two texts."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict({"title": tfds.features.Text(), "text": tfds.features.Text()})
+        return tfds.core.DatasetInfo(builder=self, description="For tests.", features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number, lines in enumerate(texts(80).train):
+            yield number, {"title": f"{number}", "text": "\n".join(lines)}
+
+
+def test_text_to_an_encoder_that_is_served(command, folder, monkeypatch):
     code, said, wrong = command(f"pretrain text.txt {SMALL} --batch-tokens 120 --tokenizer tokenizer --out run")
     assert code == 0, wrong
     report = json.loads(said)
@@ -50,7 +78,13 @@ def test_text_to_an_encoder_that_is_served(command, folder):
     assert model.tokenizer.size == TOKENIZER.size
     assert model.encoder.config["num_layers"] == 1
 
-    code, said, wrong = command("pretrain text.txt --max-length 12 --epochs 1 --model run --batch-tokens 120 --out further")
+    read = functools.partial(documents.tensorflow_documents, data_dir=str(folder))
+    monkeypatch.setattr(documents, "tensorflow_documents", read)
+    code, said, wrong = command("pretrain tfds:tiny_pairs --model run --out further")
+    assert (code, said) == (2, "")
+    assert re.search(r"Expected column= of text\. Received: column=None, name='tiny_pairs' of title Text, text Text", wrong)
+    options = "--column text --limit 30 --max-length 12 --epochs 1 --batch-tokens 120"
+    code, said, wrong = command(f"pretrain tfds:tiny_pairs {options} --model run --out further")
     assert code == 0, wrong
     code, said, wrong = command("export --model further --out served")
     assert code == 0, wrong

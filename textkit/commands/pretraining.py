@@ -24,7 +24,9 @@ def pretrain(
     change: Annotated[list[str] | None, typer.Option("--set", help="Another size of it, such as num_layers=3.")] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line is a document, and not all up to an empty one.")] = False,
     tag_mark: Annotated[str | None, typer.Option(help="What divides words from tags that are left out, such as /.")] = None,
-    on_corrupt: Annotated[str, typer.Option(help="Lines that are no text: skip or refuse.")] = "skip",
+    on_corrupt: Annotated[str | None, typer.Option(help="Lines of files that are no text: skip or refuse.")] = None,
+    column: Annotated[str | None, typer.Option(help="The text of a set of several: a feature's name.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many documents of each split.", min=1)] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 10,
     minutes: Annotated[float | None, typer.Option(help="To end by then, where the epochs would take longer.")] = None,
     batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch, of all replicas together.", min=1)] = 4096,
@@ -49,6 +51,8 @@ def pretrain(
     textkit pretrain book.txt --tokenizer tokenizer --out runs/pretrained
 
     textkit pretrain people_daily.txt --lines --tag-mark / --whole-words --tokenizer zh --minutes 30 --out runs/zh
+
+    textkit pretrain tfds:wiki40b/en --column text --limit 10000 --tokenizer tokenizer --out runs/wiki
     """
     import keras
 
@@ -63,7 +67,7 @@ def pretrain(
         sizes["dtype"] = mixed_precision
     options.check_sizes_of(TextEncoder, sizes)
     replicas = get_strategy(strategy)
-    documents = _documents(files, lines, tag_mark, on_corrupt)
+    documents = _documents(files, limit, lines=lines, tag_mark=tag_mark, on_corrupt=on_corrupt, column=column)
     keras.utils.set_random_seed(seed)  # of the new weights
     with replicas.scope():
         made = _model(model, tokenizer, sizes)
@@ -93,16 +97,21 @@ def pretrain(
         typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
 
 
-def _documents(files, lines, tag_mark, on_corrupt):
+def _documents(files, limit, **given):
+    """Reads the documents; refuses options that such data do not have."""
     from textkit.datasets.documents import file_documents, tensorflow_documents
 
     sets = [file for file in files if file.startswith("tfds:")]
-    if sets and (len(files) > 1 or lines or tag_mark):
-        raise ValueError(f"Expected one set of tensorflow_datasets, or files. Received: {files}, {lines=}, {tag_mark=}")
+    if sets and len(files) > 1:
+        raise ValueError(f"Expected one set of tensorflow_datasets, or files. Received: {files}")
+    given = {key: value for key, value in given.items() if value}
+    for key in given:
+        if (key == "column") != bool(sets):
+            raise ValueError(f"Expected other data for --{key.replace('_', '-')}. Received: {files}")
     with options.reading_data():
         if sets:
-            return tensorflow_documents(sets[0].removeprefix("tfds:"))
-        return file_documents(files, lines=lines, tag_mark=tag_mark, on_corrupt=on_corrupt)
+            return tensorflow_documents(sets[0].removeprefix("tfds:"), limit=limit, **given)
+        return file_documents(files, **given).limited(limit)
 
 
 def _model(source, tokenizer, sizes):
