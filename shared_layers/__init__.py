@@ -13,7 +13,7 @@ with quiet_command():
     from shared_layers.layer_normalization import LayerNormalization
     from shared_layers.layer_scale import LayerScale
     from shared_layers.linear import Linear
-    from shared_layers.masking import causal_mask, combine_masks, padding_and_attention_mask, sliding_window_mask
+    from shared_layers.masking import causal_mask, combine_masks, sliding_window_mask
     from shared_layers.multi_head_attention import MultiHeadAttention
     from shared_layers.positional import (
         PositionEmbedding,
@@ -61,7 +61,6 @@ __all__ = [
     "general",
     "hard_sample",
     "hard_topk",
-    "padding_and_attention_mask",
     "reinforce",
     "resample_grid",
     "resample_positions",

@@ -3,14 +3,13 @@
 import keras
 from keras import ops
 
-from shared_layers.masking import causal_mask, combine_masks
+from shared_layers.masking import causal_mask, check_mask, combine_masks
 from shared_layers.runtime import check_sizes, unknown_name
-from shared_layers.scores import additive, concat, dot, general, hard_sample, hard_topk, scaled_dot, soft
+from shared_layers.scores import GRADIENTS, additive, concat, dot, general, hard_sample, hard_topk, scaled_dot, soft
 
 SCORE_MODES = ("dot", "scaled_dot", "general", "additive", "concat", "concat_linear")
 PROJECTED = ("additive", "concat")
 SELECTIONS = ("soft", "hard_topk", "hard_sample")
-GRADIENTS = ("straight_through", "reinforce")
 
 
 @keras.saving.register_keras_serializable(package="shared_layers")
@@ -62,7 +61,7 @@ class Attention(keras.layers.Layer):
 
     Raises:
         ValueError: an unknown name, sizes that are not positive, an option of another score or selection, inputs or masks
-            that are no list of two or three, a mask or query of another rank, projected keys without a key; "reinforce" in
+            that are no list of two or three, a mask of another shape, projected keys without a key; "reinforce" in
             training while nobody asks for the log-probability, as the scores would learn nothing.
 
     Reference: Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, section 3.1; Xu et al. 2015, section 4.
@@ -104,11 +103,16 @@ class Attention(keras.layers.Layer):
             raise ValueError(
                 f"`units` is an option of the score modes {PROJECTED}. Received: units={units}, score_mode={score_mode!r}"
             )
-        if renormalize and selection != "hard_topk":
-            raise ValueError(
-                f"`renormalize` is an option of the selection 'hard_topk'. Received: renormalize={renormalize}, "
-                f"selection={selection!r}"
-            )
+        for name, value, default, selections in (
+            ("num_selected", num_selected, 1, ("hard_topk", "hard_sample")),
+            ("renormalize", renormalize, False, ("hard_topk",)),
+            ("gradient", gradient, "straight_through", ("hard_sample",)),
+        ):
+            if value != default and selection not in selections:
+                raise ValueError(
+                    f"`{name}` is an option of the selection {' or '.join(map(repr, selections))}. "
+                    f"Received: {name}={value!r}, selection={selection!r}"
+                )
         self.use_scale = (score_mode == "additive" or units is not None) if use_scale is None else use_scale
         self.score_mode = score_mode
         self.dropout = dropout
@@ -182,6 +186,7 @@ class Attention(keras.layers.Layer):
             raise ValueError(
                 "Projected keys should be the third of the inputs. Received: keys_are_projected=True, two inputs"
             )
+        check_mask("query_mask", query_mask, tuple(query.shape)[:-1])
         has_one_query = len(query.shape) == 2
         if has_one_query:
             query = ops.expand_dims(query, 1)  # (b, d) -> (b, 1, d)
@@ -190,7 +195,7 @@ class Attention(keras.layers.Layer):
         key = key if keys_are_projected else self.project_keys(key)
 
         scores = self._score(query, key)  # (b, q, k)
-        mask = self._mask(ops.shape(scores), value_mask, *key_mask, use_causal_mask=use_causal_mask)
+        mask = self._mask(scores, value_mask, *key_mask, use_causal_mask=use_causal_mask)
         weights, log_probability = self._select(scores, mask, training)
         output = ops.matmul(self.dropout_layer(ops.cast(weights, value.dtype), training=training), value)  # (b, q, d')
         if query_mask is not None:
@@ -222,14 +227,13 @@ class Attention(keras.layers.Layer):
             scores = {"dot": dot, "scaled_dot": scaled_dot}[self.score_mode](query, key)
         return scores if scale is None else scores * scale
 
-    def _mask(self, shape, value_mask, key_mask=None, *, use_causal_mask):
-        """All masks on keys as one that broadcasts to the shape (b, q, k), or `None`."""
-        masks = [causal_mask(shape[1], shape[2]) if use_causal_mask else None]
-        for name, mask, ranks in (("value_mask", value_mask, (2, 3)), ("key_mask", key_mask, (2,))):
-            if mask is not None and len(mask.shape) not in ranks:
-                raise ValueError(
-                    f"`{name}` should have {' or '.join(map(str, ranks))} axes. Received: {name}.shape={tuple(mask.shape)}"
-                )
+    def _mask(self, scores, value_mask, key_mask=None, *, use_causal_mask):
+        """All masks on keys as one that broadcasts to the scores (b, q, k), or `None`."""
+        b, q, k = scores.shape
+        check_mask("value_mask", value_mask, (b, k), (b, q, k))
+        check_mask("key_mask", key_mask, (b, k))
+        masks = [causal_mask(*ops.shape(scores)[1:]) if use_causal_mask else None]
+        for mask in (value_mask, key_mask):
             masks.append(mask if mask is None or len(mask.shape) == 3 else ops.expand_dims(mask, 1))  # (b, 1, k)
         return combine_masks(*masks)
 
@@ -261,6 +265,9 @@ class Attention(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], input_shape[1][-1])
+
+    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    compute_output_spec = keras.Operation.compute_output_spec
 
 
 def check_list(name, items):

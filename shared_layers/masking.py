@@ -60,33 +60,28 @@ def combine_masks(*masks):
     return combined
 
 
-def keras_mask(tensor):
-    """The padding mask that a Keras layer (`Embedding(mask_zero=True)`, `Masking`) left on a tensor, or `None`."""
-    return getattr(tensor, "_keras_mask", None)
-
-
-def padding_and_attention_mask(padding_mask, attention_mask):
-    """One mask (b, q or 1, k) out of the two that an encoder or decoder layer takes.
+def check_mask(name, mask, *shapes, broadcasts=False):
+    """Refuses a mask that has none of the shapes.
 
     Args:
-        padding_mask: (b, k), nonzero = a real token; or `None`.
-        attention_mask: (b, q, k), nonzero = may attend; or `None`.
-
-    Returns:
-        bool tensor (b, 1, k) or (b, q, k), or `None` when both are `None`.
+        name: str, of the argument.
+        mask: tensor, or `None`, which passes.
+        *shapes: tuples of the sizes that the axes should have; what is no int, in them or in the mask's shape, fits any.
+        broadcasts: bool, whether an axis of size 1 fits too.
 
     Raises:
-        ValueError: a mask of another rank.
+        ValueError: a mask of another shape.
     """
-    if padding_mask is not None:
-        if len(padding_mask.shape) != 2:
-            raise ValueError(
-                f"`padding_mask` should have shape (batch, length). Received: padding_mask.shape={tuple(padding_mask.shape)}"
-            )
-        padding_mask = ops.expand_dims(padding_mask, 1)  # (b, 1, k)
-    if attention_mask is not None and len(attention_mask.shape) != 3:
+    if mask is None:
+        return
+
+    def fits(size, expected):
+        known = isinstance(size, int) and isinstance(expected, int)
+        return not known or size == expected or (broadcasts and size == 1)
+
+    if not any(len(mask.shape) == len(shape) and all(map(fits, mask.shape, shape)) for shape in shapes):
+        expected = " or ".join(f"({', '.join(map(str, shape))})" for shape in shapes)
         raise ValueError(
-            "`attention_mask` should have shape (batch, query length, key length). "
-            f"Received: attention_mask.shape={tuple(attention_mask.shape)}"
+            f"`{name}` should have shape {expected}{', or axes of size 1' if broadcasts else ''}. "
+            f"Received: {name}.shape={tuple(mask.shape)}"
         )
-    return combine_masks(padding_mask, attention_mask)

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from shared_layers.linear import Linear
-from shared_layers.masking import causal_mask, combine_masks, sliding_window_mask
+from shared_layers.masking import causal_mask, check_mask, combine_masks, sliding_window_mask
 from shared_layers.positional import RotaryEmbedding
 from shared_layers.query_chunks import MOST_AT_ONCE, attend_in_chunks
 from shared_layers.runtime import check_sizes
@@ -50,6 +50,7 @@ class MultiHeadAttention(keras.layers.Layer):
         value: float tensor (b, k, d').
         key: float tensor (b, k, d''); `None` means `value`.
         query_mask, value_mask, key_mask: (b, q), (b, k), (b, k), nonzero = a real token; taken from Keras masks when absent.
+            With a cache, those of what is written to it may be as long as that alone.
         attention_mask: (b, q, k) or (b, h, q, k), nonzero = may attend; axes of size 1 broadcast.
         return_attention_scores: bool.
         training: bool.
@@ -65,7 +66,7 @@ class MultiHeadAttention(keras.layers.Layer):
 
     Raises:
         ValueError: sizes that are not positive, `attention_axes` of several axes, `value` and `key` of different lengths,
-            `cache_update_index` without `cache`, a mask whose axes do not fit.
+            `cache_update_index` without `cache`, a mask of another shape.
 
     Reference: Vaswani et al. 2017, "Attention Is All You Need", sections 3.2.1 and 3.2.2.
 
@@ -201,7 +202,15 @@ class MultiHeadAttention(keras.layers.Layer):
             if cache_update_index is not None:
                 update = ops.cast(ops.stack((keys, values), axis=1), cache.dtype)
                 cache = ops.slice_update(cache, (0, 0, cache_update_index, 0, 0), update)
+                value_mask, key_mask = (
+                    mask_in_cache(mask, update.shape[2], cache, cache_update_index) for mask in (value_mask, key_mask)
+                )
             keys, values = cache[:, 0], cache[:, 1]
+        b, q, k = query.shape[0], query.shape[1], keys.shape[1]
+        check_mask("query_mask", query_mask, (b, q))
+        check_mask("value_mask", value_mask, (b, k))
+        check_mask("key_mask", key_mask, (b, k))
+        check_mask("attention_mask", attention_mask, (b, q, k), (b, self.num_heads, q, k), broadcasts=True)
 
         mask = self._mask(
             ops.shape(queries)[1],
@@ -286,8 +295,8 @@ class MultiHeadAttention(keras.layers.Layer):
         length = queries.shape[2]
         # a graph that does not know the length goes in chunks, of which a short sequence is one; training keeps what it
         # needs for the gradient, which is faster
-        is_long = not training if length is None else length > MOST_AT_ONCE
-        if keras.backend.backend() == "tensorflow" and is_long and (rows_only or not return_scores):
+        is_long = keras.backend.backend() == "tensorflow" and (not training if length is None else length > MOST_AT_ONCE)
+        if is_long and (rows_only or not return_scores):
             scaled = queries * ops.cast(scale, queries.dtype)
             dropout = (self.dropout, self.dropout_layer.seed_generator.next()) if drops else ()
             context = attend_in_chunks(scaled, keys, values, mask, *dropout)
@@ -327,6 +336,9 @@ class MultiHeadAttention(keras.layers.Layer):
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         return (*query_shape[:-1], *(self.output_sizes or query_shape[-1:]))
 
+    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    compute_output_spec = keras.Operation.compute_output_spec
+
 
 def attention_probabilities(queries, keys, mask, scale):
     """softmax(queries . keys * scale) in float32, zero where the mask is False.
@@ -341,6 +353,17 @@ def attention_probabilities(queries, keys, mask, scale):
         float32 tensor (b, h, q, k); each row sums to 1, or is zero where it may attend to nothing.
     """
     return soft(ops.matmul(queries * ops.cast(scale, queries.dtype), keys), mask)
+
+
+def mask_in_cache(mask, length, cache, start_index):
+    """A mask (b, n) of the `length` tokens written to a cache, as one (b, k) of all that it holds; other masks as they are.
+
+    Of the other tokens it says nothing: they may be attended to.
+    """
+    if mask is None or length == cache.shape[2] or mask.shape[1] != length:
+        return mask
+    batch, _, size, *_ = ops.shape(cache)
+    return ops.slice_update(ops.ones((batch, size), "bool"), (0, start_index), ops.cast(mask, "bool"))
 
 
 def rows_of(mask, first, count):

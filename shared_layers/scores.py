@@ -22,6 +22,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from shared_layers.runtime import check_sizes, unknown_name
+
+GRADIENTS = ("straight_through", "reinforce")
+
 
 def dot(queries, keys):
     """q . k (Luong et al. 2015, section 3.1).
@@ -142,6 +146,9 @@ def hard_topk(scores, num_selected=1, mask=None, renormalize=False):
     Returns:
         float32 tensor (b, q, k).
 
+    Raises:
+        ValueError: a `num_selected` that is not positive.
+
     Example:
 
     >>> import numpy as np
@@ -149,6 +156,7 @@ def hard_topk(scores, num_selected=1, mask=None, renormalize=False):
     >>> np.asarray(hard_topk(np.array([[[0.5, 3.0, -1.0, 2.0]]]), num_selected=2)).tolist()
     [[[0.0, 1.0, 0.0, 1.0]]]
     """
+    check_sizes(num_selected=num_selected)
     chosen = _chosen(_rank(_masked(scores, mask)), num_selected, mask)
     return soft(scores, chosen) if renormalize else _straight_through(chosen, scores, mask)
 
@@ -174,9 +182,15 @@ def hard_sample(scores, num_selected=1, mask=None, training=True, gradient="stra
         weights (b, q, k) float32, and the log-probability (b, q) float32 of drawing the chosen keys in this order; 0 for
         a query that may attend to nothing.
 
+    Raises:
+        ValueError: a `num_selected` that is not positive, an unknown `gradient`.
+
     Reference: Xu et al. 2015, "Show, Attend and Tell", section 4.1 (one key; its baseline is `reinforce`'s, its entropy
     term is left to the loss); Kool et al. 2019, "Stochastic Beams and Where to Find Them", sections 2.3 and 2.4.
     """
+    check_sizes(num_selected=num_selected)
+    if gradient not in GRADIENTS:
+        raise unknown_name("gradient", gradient, GRADIENTS)
     logits = _masked(scores, mask)
     if training:
         tiny = float(np.finfo("float32").tiny)  # the logarithm of 0 would rank a key below the masked ones

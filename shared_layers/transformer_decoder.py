@@ -4,7 +4,7 @@ import keras
 
 from shared_layers.feed_forward import MLP
 from shared_layers.layer_normalization import LayerNormalization
-from shared_layers.masking import keras_mask, padding_and_attention_mask
+from shared_layers.masking import check_mask
 from shared_layers.multi_head_attention import MultiHeadAttention
 from shared_layers.runtime import check_sizes
 
@@ -30,10 +30,10 @@ class TransformerDecoder(keras.layers.Layer):
     Call arguments:
         decoder_sequence: float tensor (b, q, d).
         encoder_sequence: float tensor (b, k, d'); `None` for a layer without cross-attention.
-        decoder_padding_mask: (b, q), with a cache (b, n), nonzero = a real token; taken from the Keras mask when absent.
-        decoder_attention_mask: (b, q, q), with a cache (b, q, n), nonzero = may attend.
+        decoder_padding_mask: (b, q), with a cache also (b, n), nonzero = a real token; taken from a Keras mask when absent.
+        decoder_attention_mask: (b, q, q), with a cache (b, q, n), nonzero = may attend; axes of size 1 broadcast.
         encoder_padding_mask: (b, k), nonzero = a real token; taken from the Keras mask when absent.
-        encoder_attention_mask: (b, q, k), nonzero = may attend.
+        encoder_attention_mask: (b, q, k), nonzero = may attend; axes of size 1 broadcast.
         self_attention_cache: float tensor (b, 2, n, h, e) of keys and values up to the longest length n.
         self_attention_cache_update_index: scalar int, position of the first of these q tokens.
         cross_attention_cache: float tensor (b, 2, k, h, e).
@@ -49,7 +49,7 @@ class TransformerDecoder(keras.layers.Layer):
 
     Raises:
         ValueError: sizes that are not positive or do not fit each other; an encoder's sequence where the layer was built
-            without one or none where it was built with one; one cache of two; masks of another rank.
+            without one or none where it was built with one; one cache of two; masks of another shape.
 
     Reference: Vaswani et al. 2017, section 3.1 (post-norm); Radford et al. 2019, section 2.3 (pre-norm).
 
@@ -151,15 +151,18 @@ class TransformerDecoder(keras.layers.Layer):
                 f"self_attention_cache given: {self_attention_cache is not None}, "
                 f"cross_attention_cache given: {cross_attention_cache is not None}"
             )
+        b, q, _ = decoder_sequence.shape
+        cached = () if self_attention_cache is None else ((b, self_attention_cache.shape[2]),)
+        check_mask("decoder_padding_mask", decoder_padding_mask, (b, q), *cached)
         options = {"training": training, "return_attention_scores": return_attention_scores}
-        padding_mask = keras_mask(decoder_sequence) if decoder_padding_mask is None else decoder_padding_mask
         x, extras = self._add_branch(
             decoder_sequence,
             self.self_attention_norm,
             lambda tokens: self.self_attention(
                 tokens,
                 tokens,
-                attention_mask=padding_and_attention_mask(padding_mask, decoder_attention_mask),
+                value_mask=decoder_padding_mask,
+                attention_mask=decoder_attention_mask,
                 use_causal_mask=use_causal_mask,
                 cache=self_attention_cache,
                 cache_update_index=self_attention_cache_update_index,
@@ -168,14 +171,15 @@ class TransformerDecoder(keras.layers.Layer):
             training,
         )
         if self.has_cross_attention:
-            padding_mask = keras_mask(encoder_sequence) if encoder_padding_mask is None else encoder_padding_mask
+            check_mask("encoder_padding_mask", encoder_padding_mask, (b, encoder_sequence.shape[1]))
             x, cross_extras = self._add_branch(
                 x,
                 self.cross_attention_norm,
                 lambda tokens: self.cross_attention(
                     tokens,
                     encoder_sequence,
-                    attention_mask=padding_and_attention_mask(padding_mask, encoder_attention_mask),
+                    value_mask=encoder_padding_mask,
+                    attention_mask=encoder_attention_mask,
                     cache=cross_attention_cache,
                     cache_update_index=cross_attention_cache_update_index,
                     **options,
@@ -209,3 +213,6 @@ class TransformerDecoder(keras.layers.Layer):
 
     def compute_output_shape(self, decoder_sequence_shape, encoder_sequence_shape=None):
         return decoder_sequence_shape
+
+    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    compute_output_spec = keras.Operation.compute_output_spec

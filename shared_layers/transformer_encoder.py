@@ -6,7 +6,7 @@ from shared_layers.drop_path import DropPath
 from shared_layers.feed_forward import MLP, SwiGLU
 from shared_layers.layer_normalization import LayerNormalization
 from shared_layers.layer_scale import LayerScale
-from shared_layers.masking import keras_mask, padding_and_attention_mask
+from shared_layers.masking import check_mask
 from shared_layers.multi_head_attention import MultiHeadAttention
 from shared_layers.runtime import check_sizes
 
@@ -37,7 +37,7 @@ class TransformerEncoder(keras.layers.Layer):
     Call arguments:
         inputs: float tensor (b, n, d).
         padding_mask: (b, n), nonzero = a real token; taken from the Keras mask when absent.
-        attention_mask: (b, n, n), nonzero = may attend.
+        attention_mask: (b, n, n), nonzero = may attend; axes of size 1 broadcast.
         training: bool.
         return_attention_scores: bool.
         num_score_rows: int, with `return_attention_scores`: only the scores of that many leading tokens.
@@ -46,7 +46,7 @@ class TransformerEncoder(keras.layers.Layer):
         float tensor (b, n, d), with scores (output, scores (b, h, n or `num_score_rows`, n) float32).
 
     Raises:
-        ValueError: sizes that are not positive or do not fit each other, an unknown `feed_forward`, masks of another rank.
+        ValueError: sizes that are not positive or do not fit each other, an unknown `feed_forward`, masks of another shape.
 
     Reference: Vaswani et al. 2017, section 3.1 (post-norm); Xiong et al. 2020 (pre-norm).
     """
@@ -135,13 +135,14 @@ class TransformerEncoder(keras.layers.Layer):
         return_attention_scores=False,
         num_score_rows=None,
     ):
-        padding_mask = keras_mask(inputs) if padding_mask is None else padding_mask
+        check_mask("padding_mask", padding_mask, tuple(inputs.shape)[:2])
         x = inputs
         branch = self.attention_norm(x) if self.normalize_first else x
         branch = self.attention(
             branch,
             branch,
-            attention_mask=padding_and_attention_mask(padding_mask, attention_mask),
+            value_mask=padding_mask,
+            attention_mask=attention_mask,
             training=training,
             return_attention_scores=return_attention_scores,
             num_score_rows=num_score_rows,
@@ -184,3 +185,6 @@ class TransformerEncoder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    compute_output_spec = keras.Operation.compute_output_spec

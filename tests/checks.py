@@ -35,7 +35,7 @@ def check_layer(layer_class, init_kwargs, inputs, tokens=(), padding_mask=None, 
     check_config(layer, call_kwargs, expected)
     check_compiled(layer, call_kwargs, expected)
     model = as_model(layer, call_kwargs)
-    check_fresh_process(model, arrays_of(call_kwargs), tree.flatten(expected)[0], layer_class.__module__)
+    check_fresh_process(model, arrays_of(call_kwargs), expected, layer_class.__module__)
     check_training(lambda dtype: as_model(layer_class(**init_kwargs, dtype=dtype), call_kwargs), arrays_of(call_kwargs))
     if padding_mask:
         check_padding(layer, call_kwargs, tokens, padding_mask)
@@ -246,10 +246,19 @@ def with_arrays(call_kwargs, arrays):
 
 
 def as_model(layer, call_kwargs):
-    """A functional model of the layer: a dict of arrays to its first output. The batch size is left open."""
+    """A functional model of the layer: a dict of arrays to all its outputs, which are those that it gives for the arrays
+    themselves. The batch size is left open."""
     arrays = arrays_of(call_kwargs)
     inputs = {name: keras.Input(value.shape[1:], dtype=value.dtype.name, name=name) for name, value in arrays.items()}
-    return keras.Model(inputs, tree.flatten(layer(**with_arrays(call_kwargs, inputs)))[0])
+    outputs = layer(**with_arrays(call_kwargs, inputs))
+
+    def check(symbolic, given):
+        assert len(symbolic.shape) == len(given.shape)
+        assert all(one in (None, other) for one, other in zip(symbolic.shape, given.shape, strict=True))
+        assert symbolic.dtype == keras.backend.standardize_dtype(given.dtype)
+
+    tree.map_structure(check, outputs, layer(**call_kwargs))
+    return keras.Model(inputs, outputs)
 
 
 def gradient_of(function, array):

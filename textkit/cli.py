@@ -8,7 +8,18 @@ import typer
 from shared_layers.runtime import progress_bar, run_command, writable
 from textkit.commands import labels, pairs, pretraining
 from textkit.commands.options import Seed, Strategy, group, saved_model
-from textkit.commands.pairs import BeamWidth, Folder, LengthPenalty, MaxLength, Method, Reading, TooLong
+from textkit.commands.pairs import (
+    BeamWidth,
+    Folder,
+    LengthPenalty,
+    MaxLength,
+    Method,
+    Reading,
+    Temperature,
+    TooLong,
+    TopK,
+    TopP,
+)
 
 app = typer.Typer(
     help="Encoders and sequence-to-sequence models that show what they attend to.",
@@ -17,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 train_group = group(
-    "pairs",
+    "translate",
     """Train a model: on pairs of texts, or one that has read much already on texts, words or questions with labels.
 
     Examples:
@@ -26,10 +37,10 @@ train_group = group(
 
     textkit train classify reviews.tsv --model FOLDER --out runs/reviews
 
-    Options and more examples of each are in its own help, such as textkit train pairs --help.""",
+    Options and more examples of each are in its own help, such as textkit train translate --help.""",
 )
 evaluate_group = group(
-    "pairs",
+    "translate",
     """Measure a model on data that it has not seen.
 
     Examples:
@@ -38,12 +49,12 @@ evaluate_group = group(
 
     textkit evaluate classify reviews.tsv --model runs/reviews
 
-    Options and more examples of each are in its own help, such as textkit evaluate pairs --help.""",
+    Options and more examples of each are in its own help, such as textkit evaluate translate --help.""",
 )
 app.add_typer(train_group, name="train")
 app.add_typer(evaluate_group, name="evaluate")
-train_group.command("pairs", short_help="Learn answers to texts, from pairs.")(pairs.train)
-evaluate_group.command("pairs", short_help="Measure answers to texts.")(pairs.evaluate)
+train_group.command("translate", short_help="Learn answers to texts, from pairs.")(pairs.train)
+evaluate_group.command("translate", short_help="Measure answers to texts.")(pairs.evaluate)
 labels.add(train_group, evaluate_group)
 app.command("pretrain")(pretraining.pretrain)
 
@@ -124,6 +135,9 @@ def translate(
     method: Method = "beam",
     beam_width: BeamWidth = 4,
     length_penalty: LengthPenalty = 0.6,
+    temperature: Temperature = 1.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
     max_length: MaxLength = None,
     reading: Reading = "same_step",
     too_long: TooLong = "truncate",
@@ -136,9 +150,12 @@ def translate(
     textkit translate "21 November 2026" --model runs/dates --attention alignment.png --html alignment.html
 
     textkit translate read lead --model runs/g2p --num-best 3
+
+    textkit translate read --model runs/g2p --method sample --temperature 0.7 --seed 1
     """
     options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
     options |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
+    options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     answers = _translated(texts, model, attention, html, num_best, **options)
     if num_best is None:
         typer.echo("\n".join(each.text for each in answers))
@@ -209,6 +226,9 @@ def export(
         int | None, typer.Option(help="Of a translator, as the next ones: as translate has it.", min=1)
     ] = None,
     length_penalty: float | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
     reading: str | None = None,
 ):
     """Write a SavedModel that takes texts: it translates and aligns them, or labels them and says what that rests on.
@@ -227,6 +247,7 @@ def export(
 
     options = {"method": method, "max_length": max_length}
     own = {"beam_width": beam_width, "length_penalty": length_penalty, "reading": reading}
+    own |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     options, own = ({name: value for name, value in each.items() if value is not None} for each in (options, own))
     if (Path(model) / "vocabularies.json").is_file():
         loaded = Translator.load(model)

@@ -62,7 +62,7 @@ def decode(
         length_penalty: float, alpha, for "beam": 0 ranks by log-probability and favours short sequences.
         num_best: int up to `beam_width`, for "beam": how many hypotheses to return, best first; `None` returns one,
             without an axis for them.
-        temperature: float, for "sample": divides the logits.
+        temperature: float, for "sample": divides the logits. For other methods it has to be 1, and the next two `None`.
         top_k: int or `None`, for "sample": draws among the k most probable tokens only.
         top_p: float or `None`, for "sample": draws among the most probable of these (of all, without `top_k`) that
             together reach this probability; without `top_k` the whole vocabulary is sorted at each step.
@@ -254,9 +254,13 @@ def _check_options(max_length, method, beam_width, length_penalty, num_best, tem
         raise ValueError(f"num_best needs method='beam'. Received: num_best={num_best}, method={method!r}")
     if num_best is not None and not 1 <= num_best <= beam_width:
         raise ValueError(f"num_best must be from 1 to beam_width. Received: num_best={num_best}, beam_width={beam_width}")
-    if temperature <= 0:
+    if not temperature > 0:  # nor NaN
         raise ValueError(f"temperature must be greater than 0. Received: temperature={temperature}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1]. Received: top_p={top_p}")
+    drawing = {"temperature": None if temperature == 1 else temperature, "top_k": top_k, "top_p": top_p}
+    for name, value in drawing.items():
+        if value is not None and method != "sample":
+            raise ValueError(f"{name} needs method='sample'. Received: {name}={value}, method={method!r}")

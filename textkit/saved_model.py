@@ -7,6 +7,8 @@ from textkit.text_saved_model import export_text_model
 from textkit.translator import READINGS, Translator, source_positions
 from textkit.vocabulary import END, PAD
 
+_BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"  # what `str.strip` takes away
+
 
 def export(model, path, *options, **named_options):
     """Writes a translator, or a `TextEncoder` or a model with a head on one, as a SavedModel.
@@ -72,7 +74,7 @@ def export_translator(
 
     def read(texts):
         """Ids (b, s) of the texts, s at least 1, and whether there are any (b,)."""
-        ids = source.encode(tf.where(tf.strings.strip(texts) == "", "", texts))[:, : source_positions(model)]
+        ids = source.encode(tf.where(tf.strings.regex_full_match(texts, _BLANK), "", texts))[:, : source_positions(model)]
         padded = ids.to_tensor(PAD)
         missing = tf.maximum(1 - tf.shape(padded)[1], 0)
         return tf.pad(padded, ((0, 0), (0, missing)), constant_values=PAD), ids.row_lengths() > 0

@@ -242,6 +242,16 @@ def test_contracts(options, call):
     check_layer(Attention, options, {"inputs": [QUERY, VALUE, KEY], **call})
 
 
+def test_a_functional_model_of_any_length_gives_all_that_is_asked_for():
+    layer = Attention(selection="hard_sample")
+    asked = {"return_attention_scores": True, "return_log_probability": True}
+    inputs = [keras.Input((None, WIDTH)), keras.Input((None, WIDTH)), keras.Input((None,), dtype="bool")]
+    outputs = layer(inputs[:2], mask=[None, inputs[2]], **asked)
+    assert [x.shape for x in outputs] == [(None, None, WIDTH), (None, None, None), (None, None)]
+    found = keras.Model(inputs, outputs)([QUERY, KEY, VALUE_MASK])
+    assert_close(found, layer([QUERY, KEY], mask=[None, VALUE_MASK], **asked))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -252,6 +262,11 @@ def test_contracts(options, call):
         ({"score_mode": "additive", "units": -3}, r"`units` should be a positive int\. Received: units=-3"),
         ({"units": 3}, r"`units` is an option of the score modes .*Received: units=3, score_mode='dot'"),
         ({"renormalize": True}, r"`renormalize` is an option of .*Received: renormalize=True, selection='soft'"),
+        ({"num_selected": 3}, r"`num_selected` is an option of .*Received: num_selected=3, selection='soft'"),
+        (
+            {"gradient": "reinforce", "selection": "hard_topk"},
+            r"`gradient` is an option of .*'hard_sample'\. Received: gradient='reinforce', selection='hard_topk'",
+        ),
     ],
 )
 def test_refuses_options(options, message):
@@ -273,15 +288,28 @@ def test_refuses_options(options, message):
             {"mask": VALUE_MASK},
             r"`mask` should be a list \[query_mask, value_mask\] or .*Received: mask=one of shape \(3, 5\)",
         ),
-        (
-            {},
-            {"mask": [None, VALUE_MASK[0]]},
-            r"`value_mask` should have 2 or 3 axes\. Received: value_mask\.shape=\(5,\)",
+        *(
+            (
+                {},
+                {"mask": [None, mask]},
+                rf"`value_mask` should have shape \(3, 5\) or \(3, 7, 5\)\. Received: value_mask\.shape=\({shape}\)",
+            )
+            for mask, shape in (
+                (VALUE_MASK[0], "5,"),
+                (VALUE_MASK[:, :1], "3, 1"),
+                (QUERY_MASK, "3, 7"),
+                (VALUE_MASK[:, None], "3, 1, 5"),
+            )
         ),
         (
             {},
             {"mask": [None, None, VALUE_MASK[:, None]]},
-            r"`key_mask` should have 2 axes\. Received: key_mask\.shape=\(3, 1, 5\)",
+            r"`key_mask` should have shape \(3, 5\)\. Received: key_mask\.shape=\(3, 1, 5\)",
+        ),
+        (
+            {},
+            {"mask": [VALUE_MASK, None]},
+            r"`query_mask` should have shape \(3, 7\)\. Received: query_mask\.shape=\(3, 5\)",
         ),
         ({}, {"return_log_probability": True}, r"`return_log_probability` is an option .*Received: .*selection='soft'"),
         (

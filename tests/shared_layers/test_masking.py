@@ -1,10 +1,13 @@
 """Masks against loops."""
 
+import re
+
+import keras
 import numpy as np
 import pytest
-from keras import ops
 
-from shared_layers import causal_mask, combine_masks, padding_and_attention_mask, sliding_window_mask
+from shared_layers import causal_mask, combine_masks, sliding_window_mask
+from shared_layers.masking import check_mask
 from tests.checks import numpy
 
 
@@ -29,21 +32,35 @@ def test_combine_masks_is_a_logical_and():
 
 def test_combine_masks_of_nothing_is_nothing():
     assert combine_masks(None, None) is None
-    assert padding_and_attention_mask(None, None) is None
 
 
-def test_padding_and_attention_mask():
-    rng = np.random.RandomState(0)
-    padding, attention = rng.randint(0, 2, (2, 7)), rng.rand(2, 5, 7) > 0.5
-    np.testing.assert_array_equal(numpy(padding_and_attention_mask(padding, None)), padding[:, None] > 0)
-    np.testing.assert_array_equal(numpy(padding_and_attention_mask(None, attention)), attention)
-    np.testing.assert_array_equal(numpy(padding_and_attention_mask(padding, attention)), attention & (padding[:, None] > 0))
+@pytest.mark.parametrize(
+    ("mask", "shapes", "broadcasts"),
+    [
+        (None, [(2, 7)], False),
+        (np.ones((2, 7)), [(2, 7)], False),
+        (np.ones((2, 7)), [(2, 5, 7), (2, 7)], False),
+        (np.ones((2, 7)), [("batch", "length")], False),
+        (np.ones((2, 7)), [(None, 7)], False),
+        (keras.KerasTensor((None, 7)), [(2, 7)], False),
+        (np.ones((1, 1, 7)), [(2, 5, 7)], True),
+    ],
+)
+def test_check_mask_takes(mask, shapes, broadcasts):
+    check_mask("mask", mask, *shapes, broadcasts=broadcasts)
 
 
-def test_refuses_masks_of_another_rank():
-    with pytest.raises(ValueError, match=r"`padding_mask` should have shape \(batch, length\). Received: .*\(2, 1, 7\)"):
-        padding_and_attention_mask(ops.ones((2, 1, 7)), None)
+@pytest.mark.parametrize(
+    ("shape", "shapes", "broadcasts", "expected"),
+    [
+        ((2, 1, 7), [("batch", "length")], False, r"\(batch, length\)\."),
+        ((5, 6), [("batch", 7), (3, 5, 7)], True, r"\(batch, 7\) or \(3, 5, 7\), or axes of size 1\."),
+        ((1, 7), [(2, 7)], False, r"\(2, 7\)\."),
+        ((2, 6), [(2, 7)], True, r"\(2, 7\), or axes of size 1\."),
+    ],
+)
+def test_check_mask_refuses(shape, shapes, broadcasts, expected):
     with pytest.raises(
-        ValueError, match=r"`attention_mask` should have shape \(batch, query length, .*Received: .*\(5, 7\)"
+        ValueError, match=f"`mask` should have shape {expected} Received: mask.shape={re.escape(str(shape))}"
     ):
-        padding_and_attention_mask(None, ops.ones((5, 7)))
+        check_mask("mask", np.ones(shape), *shapes, broadcasts=broadcasts)

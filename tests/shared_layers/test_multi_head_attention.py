@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from shared_layers import MultiHeadAttention
-from tests.checks import TOLERANCE, assert_close, check_layer, numpy
+from tests.checks import TOLERANCE, arrays_of, as_model, assert_close, check_fresh_process, check_layer, numpy
 
 BATCH, QUERIES, KEYS, HEADS, WIDTH = 3, 7, 11, 2, 13
 HALVES = ("mixed_float16", "mixed_bfloat16")
@@ -129,6 +129,24 @@ def test_a_window_moves_with_the_cache():
     assert_close(ops.concatenate(outputs, axis=1), whole)
 
 
+def test_a_mask_of_what_goes_into_a_cache_hides_nothing_else():
+    layer, cache = MultiHeadAttention(HEADS, 5), draw(BATCH, 2, QUERIES, HEADS, 5)
+    for start, stop in ((0, 3), (3, 4)):
+        rows = slice(start, stop)
+        whole = np.ones_like(QUERY_PADDING)
+        whole[:, rows] = QUERY_PADDING[:, rows]
+        call = {"cache": cache, "cache_update_index": start, "return_attention_scores": True}
+        expected = layer(QUERY[:, rows], QUERY[:, rows], value_mask=whole, **call)
+        assert_close(layer(QUERY[:, rows], QUERY[:, rows], value_mask=QUERY_PADDING[:, rows], **call), expected)
+
+
+@pytest.mark.parametrize("mask", [MASK[:1], MASK[:, :1], HEAD_MASK[:1, :, :1], HEAD_MASK[:, :1]], ids=lambda x: str(x.shape))
+def test_axes_of_size_1_of_an_attention_mask_broadcast(mask):
+    layer, whole = MultiHeadAttention(HEADS, 5), mask if mask.ndim == 4 else mask[:, None]
+    whole = np.broadcast_to(whole, HEAD_MASK.shape)
+    assert_close(layer(QUERY, VALUE, attention_mask=mask), layer(QUERY, VALUE, attention_mask=whole))
+
+
 def attend_by_hand(layer, tokens, wavelength):
     """Causal attention one head, query and key at a time; pairs of channels as complex numbers, turned by their position."""
     query, key, value = (
@@ -234,6 +252,24 @@ def test_contracts(init, call):
         )
 
 
+def test_a_functional_model_has_the_scores_and_the_cache():
+    """In a process of its own too. What trains asks for no cache: TensorFlow has no gradient of its update."""
+    layer = MultiHeadAttention(HEADS, 5, dtype="mixed_float16")
+    cache = draw(BATCH, 2, QUERIES, HEADS, 5)
+    call = {"query": QUERY[:, :2], "value": QUERY[:, :2], "cache": cache, "cache_update_index": 3}
+    call |= {"return_attention_scores": True, "use_causal_mask": True}
+    check_fresh_process(as_model(layer, call), arrays_of(call), numpy(layer(**call)), MultiHeadAttention.__module__)
+
+
+def test_a_functional_model_of_any_length_gives_all_that_is_asked_for():
+    layer, inputs = MultiHeadAttention(HEADS, 5), [keras.Input((None, x.shape[-1])) for x in (QUERY, VALUE)]
+    inputs.append(keras.Input((None,), dtype="bool"))
+    outputs = layer(*inputs[:2], value_mask=inputs[2], return_attention_scores=True)
+    assert [x.shape for x in outputs] == [(None, None, WIDTH), (None, HEADS, None, None)]
+    expected = layer(QUERY, VALUE, value_mask=PADDING, return_attention_scores=True)
+    assert_close(keras.Model(inputs, outputs)([QUERY, VALUE, PADDING]), expected)
+
+
 @pytest.mark.parametrize("size", [0, -1, 2.0])
 @pytest.mark.parametrize("name", ["num_heads", "key_dim", "value_dim"])
 def test_refuses_sizes_that_are_no_positive_ints(name, size):
@@ -256,3 +292,22 @@ def test_refuses_an_update_without_a_cache():
         ValueError, match=r"`cache_update_index` needs a `cache` to write to\. Received: .*cache_update_index=3"
     ):
         MultiHeadAttention(HEADS, 5)(QUERY, QUERY, cache_update_index=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "mask", "expected"),
+    [
+        ("query_mask", PADDING, r"\(3, 7\)\. Received: query_mask\.shape=\(3, 11\)"),
+        ("value_mask", PADDING[:, :1], r"\(3, 11\)\. Received: value_mask\.shape=\(3, 1\)"),
+        ("key_mask", QUERY_PADDING, r"\(3, 11\)\. Received: key_mask\.shape=\(3, 7\)"),
+        (
+            "attention_mask",
+            PADDING,
+            r"\(3, 7, 11\) or \(3, 2, 7, 11\), or axes of size 1\. Received: attention_mask\.shape=\(3, 11\)",
+        ),
+        ("attention_mask", MASK[..., :5], r"\(3, 7, 11\) or .* Received: attention_mask\.shape=\(3, 7, 5\)"),
+    ],
+)
+def test_refuses_masks_of_another_shape(name, mask, expected):
+    with pytest.raises(ValueError, match=f"`{name}` should have shape {expected}"):
+        MultiHeadAttention(HEADS, 5)(QUERY, VALUE, KEY, **{name: mask})

@@ -249,3 +249,11 @@ def test_a_single_key_has_all_the_weight(select):
     np.testing.assert_array_equal(numpy(select(scores, mask=mask)), np.broadcast_to(mask, scores.shape))
     gradient = gradient_of(lambda scores: ops.sum(ops.square(select(scores, mask=mask))), scores)
     np.testing.assert_array_equal(gradient, np.zeros_like(scores))
+
+
+def test_selections_refuse_what_they_do_not_know():
+    for select in (hard_topk, hard_sample):
+        with pytest.raises(ValueError, match=r"`num_selected` should be a positive int\. Received: num_selected=0"):
+            select(SCORES, 0)
+    with pytest.raises(ValueError, match=r"Unknown gradient; .*'straight_through'.* Received: gradient='straightthrough'"):
+        hard_sample(SCORES, gradient="straightthrough")

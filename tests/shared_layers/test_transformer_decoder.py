@@ -6,7 +6,17 @@ import pytest
 from keras import ops
 
 from shared_layers import MultiHeadAttention, TransformerDecoder
-from tests.checks import assert_close, check_causal, check_compiled, check_config, check_layer, numpy
+from tests.checks import (
+    arrays_of,
+    as_model,
+    assert_close,
+    check_causal,
+    check_compiled,
+    check_config,
+    check_fresh_process,
+    check_layer,
+    numpy,
+)
 
 BATCH, TARGETS, SOURCES, HEADS, WIDTH, SOURCE_WIDTH, HIDDEN = 3, 7, 5, 2, 22, 13, 17
 HEAD_WIDTH = WIDTH // HEADS
@@ -209,6 +219,10 @@ def test_takes_the_masks_that_keras_layers_leave():
     output, _, cross_scores = ours(target, source, return_attention_scores=True)
     assert_close(numpy(output)[TARGET_PADDING], numpy(expected)[TARGET_PADDING])
     assert (numpy(cross_scores)[0, :, :, 3:] == 0).all()
+    # those of the first tokens alone, in a cache for all
+    start = keras.layers.Masking()((TARGET * TARGET_PADDING[..., None])[:, :3])
+    cached = ours(start, source, self_attention_cache_update_index=0, cross_attention_cache_update_index=0, **caches([0, 0]))
+    assert_close(numpy(cached[0])[TARGET_PADDING[:, :3]], numpy(output)[:, :3][TARGET_PADDING[:, :3]])
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -260,6 +274,15 @@ def test_contracts_with_caches():
     expected = numpy(layer(**call))
     check_config(layer, call, expected)
     check_compiled(layer, call, expected)
+    check_fresh_process(as_model(layer, call), arrays_of(call), expected, TransformerDecoder.__module__)
+
+
+def test_a_functional_model_of_any_length_gives_all_that_is_asked_for():
+    layer, inputs = make([TARGET, SOURCE]), [keras.Input((None, WIDTH)), keras.Input((None, SOURCE_WIDTH))]
+    outputs = layer(*inputs, return_attention_scores=True)
+    assert [x.shape for x in outputs] == [(None, None, WIDTH), *[(None, HEADS, None, None)] * 2]
+    expected = layer(TARGET, SOURCE, return_attention_scores=True)
+    assert_close(keras.Model(inputs, outputs)([TARGET, SOURCE]), expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
@@ -300,8 +323,14 @@ def test_refuses_one_cache_of_two(missing):
         make([TARGET, SOURCE])(TARGET, SOURCE, **call)
 
 
-def test_refuses_masks_of_another_rank():
-    with pytest.raises(ValueError, match=r"`padding_mask` should have shape \(batch, length\)\. Received: .*\(3, 7, 7\)"):
+def test_refuses_masks_of_another_shape():
+    with pytest.raises(ValueError, match=r"`decoder_padding_mask` should have shape \(3, 7\)\. Received: .*\(3, 7, 7\)"):
         make([TARGET])(TARGET, decoder_padding_mask=TARGET_MASK)
-    with pytest.raises(ValueError, match=r"`attention_mask` should have shape .* Received: .*\(3, 5\)"):
-        make([TARGET, SOURCE])(TARGET, SOURCE, encoder_attention_mask=SOURCE_PADDING)
+    layer, call = make([TARGET]), {"self_attention_cache_update_index": 0, **caches([TARGET])}
+    with pytest.raises(ValueError, match=r"`decoder_padding_mask` should have shape \(3, 1\) or \(3, 7\)\. .*\(3, 5\)"):
+        layer(TARGET[:, :1], decoder_padding_mask=SOURCE_PADDING, **call)
+    layer = make([TARGET, SOURCE])
+    with pytest.raises(ValueError, match=r"`encoder_padding_mask` should have shape \(3, 5\)\. Received: .*\(3, 1\)"):
+        layer(TARGET, SOURCE, encoder_padding_mask=SOURCE_PADDING[:, :1])
+    with pytest.raises(ValueError, match=r"`attention_mask` should have shape \(3, 7, 5\) or .* Received: .*\(3, 5\)"):
+        layer(TARGET, SOURCE, encoder_attention_mask=SOURCE_PADDING)

@@ -1,10 +1,11 @@
 """TransformerEncoder against KerasHub's from the same weights; its additions against their parts."""
 
+import keras
 import numpy as np
 import pytest
 
 from shared_layers import MultiHeadAttention, TransformerEncoder
-from tests.checks import assert_close, check_layer, numpy
+from tests.checks import arrays_of, as_model, assert_close, check_fresh_process, check_layer, numpy
 
 INPUTS = np.random.RandomState(0).normal(size=(3, 7, 10)).astype("float32")
 MASK = np.random.RandomState(1).rand(3, 7, 7) > 0.4
@@ -67,6 +68,24 @@ def test_contracts(options):
     )
 
 
+def test_a_functional_model_has_the_scores():
+    layer, call = TransformerEncoder(11, 2), {"inputs": INPUTS, "return_attention_scores": True, "num_score_rows": 1}
+    check_fresh_process(as_model(layer, call), arrays_of(call), numpy(layer(**call)), TransformerEncoder.__module__)
+
+
+def test_a_functional_model_of_any_length_takes_and_leaves_the_masks_of_keras_layers():
+    tokens, inputs = np.array([[3, 1, 0], [2, 0, 0]]), keras.Input((None,), dtype="int32")
+    embed, layer = keras.layers.Embedding(5, 10, mask_zero=True), TransformerEncoder(11, 2, normalize_first=True)
+    output, scores = layer(embed(inputs), return_attention_scores=True)
+    assert scores.shape == (None, 2, None, None)
+    found = keras.Model(inputs, [output, scores, keras.layers.GlobalAveragePooling1D()(output)])(tokens)
+    output, scores = layer(numpy(embed(tokens)), padding_mask=tokens > 0, return_attention_scores=True)
+    real = (tokens > 0)[..., None]
+    assert_close(numpy(found[0]) * real, numpy(output) * real)
+    assert_close(numpy(found[1]), numpy(scores) * real[:, None])
+    assert_close(found[2], (numpy(output) * real).sum(1) / real.sum(1))
+
+
 def test_layer_scale_of_zero_passes_the_inputs_on():
     layer = TransformerEncoder(11, 2, normalize_first=True, layer_scale_init=0.0)
     assert_close(layer(INPUTS), INPUTS)
@@ -119,6 +138,8 @@ def test_refuses_heads_that_do_not_divide_the_width():
         TransformerEncoder(11, 3).build(INPUTS.shape)
 
 
-def test_refuses_masks_of_another_rank():
-    with pytest.raises(ValueError, match=r"`padding_mask` should have shape \(batch, length\)\. Received: .*\(3, 7, 7\)"):
+def test_refuses_masks_of_another_shape():
+    with pytest.raises(ValueError, match=r"`padding_mask` should have shape \(3, 7\)\. Received: .*\(3, 7, 7\)"):
         TransformerEncoder(11, 2)(INPUTS, padding_mask=MASK)
+    with pytest.raises(ValueError, match=r"`padding_mask` should have shape \(3, 7\)\. Received: .*\(3, 1\)"):
+        TransformerEncoder(11, 2)(INPUTS, padding_mask=PADDING[:, :1])

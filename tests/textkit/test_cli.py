@@ -60,11 +60,17 @@ ROWS = {
     "no text": ("translate '' --model run", r"text in every string. Received: strings\[0\]=''"),
     "only spaces": ("translate '  ' --model run", r"text in every string. Received: strings\[0\]=' '"),
     "no beam": ("translate 2026-11-21 --model run --beam-width 0", r"'--beam-width'.* 1"),
+    "draws of a beam, exported": ("export --model run --top-p 0.5 --out y", r"top_p needs method='sample'\. .*top_p=0\.5"),
     "an unknown method": ("translate 2026-11-21 --model run --method bean", r"Unknown method; did you mean 'beam'"),
     "a drawing of another kind": ("translate 2026 --model run --attention x.gif", r"ends in \.png.*x\.gif"),
     "a page of another kind": ("explain 2026 --model run --html x.pdf", r"ends in \.html.*x\.pdf"),
     "nothing listed": ("explain 2026 --model run --most 0", r"'--most'.* 1"),
-    "a demo without a word": ("demo ' ' --out x", r"Expected words to translate. Received: words=\[''\]"),
+    "demo words without a letter": ("demo cat 123 ' ' --out x", r"Expected words .* Received: words=\['123', ''\]"),
+    "a demo word that is no UTF-8": ("demo cat b\udcffd --out x", r"of letters in UTF-8\. Received: words=\['b.udcffd'\]"),
+    "a temperature of a beam": (
+        "translate 2026-11-21 --model run --temperature 0.5",
+        r"temperature needs method='sample'\. Received: temperature=0\.5, method='beam'",
+    ),
     "an unknown split": ("evaluate dates --model run --split tset", r"Unknown split; did you mean 'test'"),
     "an unknown command": ("translte x", r"No such command 'translte'"),
 }
@@ -96,7 +102,8 @@ def test_dates_from_training_to_a_drawing(folder, trained):
     assert code == 0, error
     assert re.findall(r"epoch \S+", error) == ["epoch 2/2"]
 
-    code, out, error = trained("evaluate dates --model run --limit 11 --method greedy --out metrics.json")
+    drawing = "--method sample --temperature 0.5 --top-k 5 --top-p 0.9"
+    code, out, error = trained(f"evaluate dates --model run --limit 11 {drawing} --out metrics.json")
     assert code == 0, error
     measured = json.loads(out)
     assert measured == json.loads((folder / "metrics.json").read_text())

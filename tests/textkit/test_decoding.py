@@ -422,6 +422,9 @@ def test_the_penalty_is_that_of_the_paper():
         ({"top_k": 0}, "top_k must be at least 1. Received: top_k=0"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\]. Received: top_p=0.0"),
         ({"top_p": 1.5}, r"top_p must be in \(0, 1\]. Received: top_p=1.5"),
+        ({"temperature": 0.5}, "temperature needs method='sample'. Received: temperature=0.5, method='greedy'"),
+        ({"method": "beam", "top_k": 3}, "top_k needs method='sample'. Received: top_k=3, method='beam'"),
+        ({"method": "beam", "top_p": 0.5}, "top_p needs method='sample'. Received: top_p=0.5, method='beam'"),
     ],
 )
 def test_options_out_of_range(options, message):

@@ -160,7 +160,7 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, command, line, message):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-@pytest.mark.parametrize("task", ["classify", "pair", "tag", "qa", "pairs"])
+@pytest.mark.parametrize("task", ["classify", "pair", "tag", "qa", "translate"])
 @pytest.mark.parametrize("name", ["train", "evaluate"])
 def test_help_shows_an_example(command, name, task):
     code, out, _ = command(f"{name} {task} --help")

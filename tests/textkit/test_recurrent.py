@@ -73,7 +73,7 @@ def test_a_fixed_context_has_no_alignment():
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-@pytest.mark.parametrize("attention", [None, "additive", "concat", "dot", "general", "scaled_dot"])
+@pytest.mark.parametrize("attention", [None, "additive", "concat", "concat_linear", "dot", "general", "scaled_dot"])
 def test_every_cell_and_score_steps_as_it_reads_all_at_once(cell, attention):
     check_steps(make("fixed", cell=cell, attention=attention, num_encoder_layers=2))
 
@@ -83,6 +83,10 @@ def test_hard_selections_take_that_many_tokens():
     alignment = numpy(make("hard", num_selected=2)(ids, return_attention_scores=True)["alignment"])
     assert set(np.unique(alignment)) == {0.0, 1.0}
     assert (alignment.sum(-1) == np.array([2, 2, 1])[:, None]).all()
+    model = RecurrentSeq2Seq.from_config(make("hard", num_selected=2, renormalize=True).get_config())
+    weighted = numpy(model(ids, return_attention_scores=True)["alignment"])
+    assert ((weighted > 0).sum(-1) == np.array([2, 2, 1])[:, None]).all()
+    assert_close(weighted.sum(-1), np.ones_like(weighted[..., 0]))
 
 
 @tensorflow_only
@@ -150,6 +154,9 @@ def test_what_it_refuses():
     refuses("cell.*gru", cell="gro")
     refuses("attention.*additive", attention="aditive")
     refuses("selection.*soft", attention="dot", selection="sofd")
+    refuses("are options of an attention. Received: attention=None, selection='sofd'", selection="sofd")
+    refuses("are options of an attention. Received: attention=None, .*num_selected=3", num_selected=3)
+    refuses("`num_selected` is an option of .*Received: num_selected=3, .*'soft'", attention="dot", num_selected=3)
     refuses("`num_encoder_layers` should be a positive int. Received: num_encoder_layers=0", num_encoder_layers=0)
     refuses("`hidden_dim` should be a positive int. Received: hidden_dim=-1", hidden_dim=-1)
     with pytest.raises(ValueError, match=r"`probability` should be in \[0, 1\]. Received: probability=2"):

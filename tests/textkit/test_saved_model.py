@@ -13,7 +13,7 @@ from textkit import RecurrentSeq2Seq, Translator, Vocabulary
 from textkit.saved_model import export
 
 # Special ones: with a letter that the vocabulary lacks, longer than seven positions, and without anything to read.
-TEXTS = [*TEXTS, "bäd", "abcdefgab", "", " \t"]
+TEXTS = [*TEXTS, "bäd", "abcdefgab", "", " \t", "\u3000\u00a0\x1c"]
 
 
 def check_answers(folder, translator, texts, setting=ALONE, **options):

@@ -21,6 +21,9 @@ Reverse = Annotated[bool, typer.Option("--reverse", help="From the target to the
 Method = Annotated[str, typer.Option(help="beam, greedy or sample.")]
 BeamWidth = Annotated[int, typer.Option(help="Answers that the beam follows.", min=1)]
 LengthPenalty = Annotated[float, typer.Option(help="Of a beam: 0 ranks by probability alone, which favours short answers.")]
+Temperature = Annotated[float, typer.Option(help="Of sample: below 1 the probable is drawn more often, above it less.")]
+TopK = Annotated[int | None, typer.Option(help="Of sample: only among so many most probable tokens.", min=1)]
+TopP = Annotated[float | None, typer.Option(help="Of sample: only among the most probable that together reach this.")]
 MaxLength = Annotated[int | None, typer.Option(help="Most tokens of an answer; as learned by default.", min=1)]
 Reading = Annotated[str, typer.Option(help="Whose attention is a token's: same_step chose it, shifted reads it.")]
 TooLong = Annotated[str, typer.Option(help="Texts beyond the model's positions: truncate or refuse.")]
@@ -131,6 +134,9 @@ def evaluate(
     method: Method = "beam",
     beam_width: BeamWidth = 4,
     length_penalty: LengthPenalty = 0.6,
+    temperature: Temperature = 1.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
     max_length: MaxLength = None,
     reading: Reading = "same_step",
     too_long: TooLong = "truncate",
@@ -156,6 +162,7 @@ def evaluate(
     pairs = _load(data, limit, on_corrupt, reverse)
     options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
     options |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
+    options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     with progress_bar("translating") as progress:
         metrics = measure(translator, pairs, split, metric=metric, tokenize=tokenize, progress=progress, **options)
     if out:
