@@ -1,9 +1,9 @@
 """Writes `docs/attention.md` and its figures from trained models: every number on the page is measured here.
 
-    python -m scripts.train_g2p --model gru          # and gru_additive, transformer: the page reads these three runs
+    python -m scripts.train_g2p --model gru_additive     # and transformer: the page reads these two runs
     python -m scripts.build_attention_page [--g2p runs/g2p] [--runs runs/attention] [--out docs] [--smoke FOLDER]
 
-The rivals of the page's table are trained at the first use and kept below `--runs`, as their speeds are; what is deleted
+The models that the page compares are trained at the first use and kept below `--runs`, as their speeds are; what is deleted
 there is made anew.
 """
 
@@ -24,12 +24,12 @@ from textkit.datasets import load
 
 TEMPLATE = pathlib.Path(__file__).parent / "attention_page" / "page.md"
 WORD = "lighthouses"  # one of the test words
-MOST_OF_A_LENGTH = 600  # words; of those that are the longest tenth there are fewer, and all are tried
+SPELLERS = {"gru_additive": "GRU with additive attention", "transformer": "Transformer"}  # runs of scripts.train_g2p
 WIDTHS = [2**power for power in range(11)]
 COSTED = [128, 512, 2048, 4096]
 DISTANCE = 16  # of two positions
 SMOKE = {"sizes": {"hidden_dim": 8}, "epochs": 1, "buckets": 1, "batch_size": 4}
-SMOKE_RIVALS, SMOKE_EXAMPLES = ("fixed", "transformer"), 12
+SMOKE_RIVALS, SMOKE_EXAMPLES, SMOKE_PHRASES = ("fixed", "transformer"), 12, dict.fromkeys(lengths.COUNTS, 12)
 
 
 def build(out, g2p, runs, smoke=False, report=print):
@@ -37,8 +37,8 @@ def build(out, g2p, runs, smoke=False, report=print):
 
     Args:
         out: `pathlib.Path`, a folder that gets `attention.md` and `attention/*.png`.
-        g2p: `pathlib.Path`, the folder of the three runs of `scripts.train_g2p`.
-        runs: `pathlib.Path`, a folder for the rivals of the table.
+        g2p: `pathlib.Path`, the folder of the two runs of `scripts.train_g2p`.
+        runs: `pathlib.Path`, a folder for the models that are compared.
         smoke: bool, tiny models and few examples, those below `g2p` not even trained: what is measured means nothing.
         report: callable of str, told what is going on.
 
@@ -46,23 +46,26 @@ def build(out, g2p, runs, smoke=False, report=print):
         OSError: a run is missing.
     """
     words, dates = load("g2p"), load("dates")
-    tried, names, options = words.test, rivals.RIVALS, {}
+    names, options, for_phrases, counts = rivals.RIVALS, {}, {"sizes": lengths.SIZES, **lengths.TRAINING}, lengths.COUNTS
     if smoke:
-        tried, dates = words.test[:SMOKE_EXAMPLES], dates.limited(SMOKE_EXAMPLES)
-        names, options = SMOKE_RIVALS, SMOKE
-        for run, rival in zip(lengths.MODELS, ("fixed", "additive", "transformer"), strict=True):
+        dates, counts = dates.limited(SMOKE_EXAMPLES), SMOKE_PHRASES
+        names, options, for_phrases = SMOKE_RIVALS, SMOKE, SMOKE
+        for run, rival in zip(SPELLERS, ("additive", "transformer"), strict=True):
             rivals.untrained(rival, words, SMOKE["sizes"]).save(g2p / run)
-    spellers = {name: textkit.Translator.load(g2p / name) for name in lengths.MODELS}
+    spellers = {name: textkit.Translator.load(g2p / name) for name in SPELLERS}
     figures = out / "attention"
 
-    report("words by length")
-    by_length = lengths.measure(spellers, tried, MOST_OF_A_LENGTH)
+    report("phrases by length")
+    phrases = lengths.phrases(words, counts)
+    for name in lengths.MODELS:
+        rivals.train(name, runs / "phrases" / name, phrases, **for_phrases)
+    readers = {name: textkit.Translator.load(runs / "phrases" / name) for name in lengths.MODELS}
+    by_length = lengths.measure(readers, phrases.test)
     lengths.draw_lengths(figures / "lengths.png", by_length)
 
     report("what is attended to")
-    attending = ("gru_additive", "transformer")
-    spelled = {name: spellers[name].translate([WORD], return_attention=True)[0] for name in attending}
-    panels = [(each.alignment, each.source_tokens, each.tokens, lengths.MODELS[name][0]) for name, each in spelled.items()]
+    spelled = {name: each.translate([WORD], return_attention=True)[0] for name, each in spellers.items()}
+    panels = [(each.alignment, each.source_tokens, each.tokens, SPELLERS[name]) for name, each in spelled.items()]
     alignment.save(figures / "alignment.png", alignment.grid(panels))
     sounds = dict(words.test)[WORD][0]
     related = seen.attention_within(spellers["transformer"], WORD, sounds)
@@ -86,8 +89,8 @@ def build(out, g2p, runs, smoke=False, report=print):
     text = pages.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         num_words=len(words.train),
         num_dates=len(dates.train),
+        phrases=phrases,
         by_length=by_length,
-        most_of_a_length=MOST_OF_A_LENGTH,
         labels={name: label for name, (label, _) in lengths.MODELS.items()},
         word=WORD,
         sounds=sounds,
@@ -123,8 +126,8 @@ def main():
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="docs", type=pathlib.Path)
-    parser.add_argument("--g2p", default="runs/g2p", type=pathlib.Path, help="folder of the three runs of scripts.train_g2p")
-    parser.add_argument("--runs", default="runs/attention", type=pathlib.Path, help="folder of the table's rivals")
+    parser.add_argument("--g2p", default="runs/g2p", type=pathlib.Path, help="folder of the two runs of scripts.train_g2p")
+    parser.add_argument("--runs", default="runs/attention", type=pathlib.Path, help="folder of the models compared")
     parser.add_argument("--smoke", type=pathlib.Path, metavar="FOLDER", help="tiny, and all below this folder: does it run?")
     given = parser.parse_args()
     if given.smoke:

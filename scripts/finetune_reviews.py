@@ -1,10 +1,10 @@
-"""Film reviews: is a sentence positive or negative? A pretrained encoder, fine-tuned, beside TF-IDF and logistic regression.
+"""Film reviews, positive or negative: a fine-tuned pretrained encoder beside TF-IDF with logistic regression.
 
     python -m scripts.finetune_reviews --reviews reviews.tsv --model FOLDER [--out runs/reviews] [--smoke]
 
 `reviews.tsv` has lines "text TAB rating", ratings from -4 to 4 (Hutto and Gilbert 2014, VADER's film reviews: 10 605
-sentences); those of |rating| >= 0.5 are kept. A hash of the text puts it in train, validation or test. `FOLDER` is that of
-an encoder, such as all-MiniLM-L6-v2, or a .keras file.
+sentences); those of |rating| >= 0.5 are kept. A hash of the text puts it in train, validation or test. `FOLDER` is an
+encoder such as all-MiniLM-L6-v2: a folder, a .keras file or hf://OWNER/NAME.
 """
 
 import argparse
@@ -21,21 +21,19 @@ from textkit.datasets.labelled import ClassifiedTexts, load
 from textkit.datasets.splits import SPLITS
 
 CLASSES = ("negative", "positive")
-CLEAR = 0.5  # the least |rating| that says something
+CLEAR = 0.5  # the lowest |rating| of a review that is used
 TRAINING = {"epochs": 4, "batch_size": 32, "learning_rate": 1e-4, "layer_decay": 0.8, "max_length": 64}
 SMOKE = {"limit": 40, "epochs": 1, "batch_size": 8, "max_length": 16}
 
 
 def read(path, limit=None):
-    """The reviews with a clear rating, as `ClassifiedTexts`; of each split at most `limit`, from all parts of the file."""
+    """The reviews with a clear rating, as `ClassifiedTexts`, at most `limit` in each split."""
     rated = load("classify", path, problem="regression")
     splits = {
         split: [(texts, int(rating > 0)) for texts, rating in getattr(rated, split) if abs(rating) >= CLEAR]
         for split in SPLITS
     }
-    if limit:
-        splits = {split: rows[:: max(len(rows) // limit, 1)][:limit] for split, rows in splits.items()}
-    return ClassifiedTexts(**splits, name="reviews", class_names=CLASSES)
+    return ClassifiedTexts(**splits, name="reviews", class_names=CLASSES).limited(limit)
 
 
 def run(reviews, source, out, strategy="none", resume=False, limit=None, **changes):
@@ -43,16 +41,16 @@ def run(reviews, source, out, strategy="none", resume=False, limit=None, **chang
 
     Args:
         reviews: str or path-like, the file.
-        source: str or path-like, the encoder's.
+        source: str or path-like, the encoder.
         out: str or path-like, the folder.
         strategy: str, see `shared_layers.runtime.get_strategy`.
         resume: bool, whether to go on from the run's last checkpoint.
-        limit: int, at most so many reviews of each split; `None` for all.
-        **changes: of `TRAINING`.
+        limit: int, at most this many reviews of each split; `None` for all.
+        **changes: options in place of those of `TRAINING`.
     """
     out = pathlib.Path(out)
     data = read(reviews, limit)
-    keras.utils.set_random_seed(0)  # of the new head
+    keras.utils.set_random_seed(0)  # for the new head
     with get_strategy(strategy).scope():
         model = textkit.TextClassifier.from_preset(source, num_classes=2, class_names=list(CLASSES))
     options = TRAINING | changes
@@ -94,11 +92,11 @@ def main():
     """Reads the command line and prints what was reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reviews", required=True, help="file of lines 'text TAB rating'")
-    parser.add_argument("--model", required=True, help="folder or file of an encoder")
+    parser.add_argument("--model", required=True, help="pretrained encoder: folder, .keras file or hf://OWNER/NAME")
     parser.add_argument("--out", default="runs/reviews", help="folder of the run")
     parser.add_argument("--strategy", default="none", help="none, mirrored, multi_worker or tpu")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    parser.add_argument("--smoke", action="store_true", help="few texts, one epoch: does it run?")
+    parser.add_argument("--smoke", action="store_true", help="few texts, one epoch: a quick check that it runs")
     given = parser.parse_args()
     short = SMOKE if given.smoke else {}
     metrics = run(given.reviews, given.model, given.out, given.strategy, given.resume, **short)

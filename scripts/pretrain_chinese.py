@@ -1,14 +1,16 @@
-"""Chinese reviews: what does masked pretraining on a newspaper add, to few labels and to many?
+"""Chinese reviews: what masked pretraining on a newspaper adds to few labels and to many.
 
-    python -m scripts.pretrain_chinese --data FOLDER [--out FOLDER] [--minutes 30] [--pooling mean] [--resume] [--smoke]
+    python -m scripts.pretrain_chinese --data FOLDER [--out FOLDER] [--minutes 30] [--pooling mean] [--with-reviews]
 
 `FOLDER` has `people_daily.txt`, whose lines are words with tags ("新年/t 讲话/n"), and `pos.txt` and `neg.txt`, a review a
-line. A small encoder learns to tell masked characters of the newspaper. It is then fine-tuned on 1 000 labelled reviews and
-on all of them, beside one of the same size that has read nothing before, and beside TF-IDF of characters with logistic
-regression. A hash of the text puts a review in train, validation or test; those that are in both files are left out.
+line. A small encoder is pretrained on masked characters of the newspaper. It is then fine-tuned on 1 000 labelled reviews
+and on all of them, beside one of the same size without pretraining, and beside TF-IDF of characters with logistic
+regression. With `--with-reviews` the training reviews are pretrained on too, without their labels ("Don't Stop Pretraining",
+Gururangan et al. 2020). A hash of the text puts a review in train, validation or test; those in both files are left out.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import random
@@ -43,14 +45,14 @@ SIZES = {
     "normalize_first": True,
     "positions": "rotary",
 }
-# Of so little text each part is seen a few times: nothing is to be dropped.
+# So little text is seen only a few times: no dropout.
 PRETRAINING = {"epochs": 40, "batch_tokens": 1024, "learning_rate": 1e-3, "warmup_steps": 200, "max_length": MAX_LENGTH}
 PRETRAINING_DROPOUT, DROPOUT = 0.0, 0.1
 FINE_TUNING = {
     "few": {"epochs": 6, "batch_size": 16, "learning_rate": 3e-4},
     "all": {"epochs": 2, "batch_size": 32, "learning_rate": 3e-4},
 }
-SEEDS = {"few": (0, 1, 2), "all": (0,)}  # with few labels chance has a large part: the mean counts
+SEEDS = {"few": (0, 1, 2), "all": (0,)}  # few labels vary by chance: the mean of three
 
 SMOKE = {
     "limit": 60,
@@ -67,7 +69,7 @@ def read_newspaper(folder, limit=None):
 
 
 def read_reviews(folder, limit=None):
-    """The reviews as `ClassifiedTexts`, drawn in an order of chance, without those that are said to be good and bad."""
+    """The reviews as `ClassifiedTexts`, shuffled, without those that are in both files."""
     texts = [
         dict.fromkeys(line.strip() for line in (pathlib.Path(folder) / name).read_text("utf-8").splitlines() if line.strip())
         for name in ("neg.txt", "pos.txt")
@@ -85,6 +87,7 @@ def run(
     strategy="none",
     resume=False,
     pooling="token",
+    with_reviews=False,
     *,
     limit=None,
     sizes=SIZES,
@@ -97,11 +100,12 @@ def run(
     Args:
         folder: str or path-like, of the data.
         out: str or path-like.
-        minutes: float, how long pretraining takes at most.
+        minutes: float, the longest time for pretraining.
         strategy: str, see `shared_layers.runtime.get_strategy`.
         resume: bool, whether to go on from each run's last checkpoint.
         pooling: str, what is classified, see `textkit.TextClassifier`.
-        limit: int, at most so many lines and reviews of each split; `None` for all.
+        with_reviews: bool, whether to pretrain on the training reviews too, without their labels.
+        limit: int, at most this many lines and reviews of each split; `None` for all.
         sizes: dict, of the encoder, other than `SIZES`.
         pretraining: dict, other options of it than `PRETRAINING`.
         fine_tuning: dict {"few" or "all": options}, which are compared and how they are trained.
@@ -112,6 +116,7 @@ def run(
     lines = (line for document in newspaper.train for line in document)
     texts = (text for (text,), _ in reviews.train)
     tokenizer = textkit.Tokenizer.learn([*lines, *texts], "wordpiece", VOCABULARY_SIZE)
+    corpus = with_unlabelled(newspaper, reviews) if with_reviews else newspaper
     made = {**SIZES, **sizes, "vocabulary_size": tokenizer.size, "tokenizer": tokenizer}
     replicas = get_strategy(strategy)
 
@@ -119,7 +124,7 @@ def run(
     with replicas.scope():
         model = textkit.MaskedLanguageModel(**made, dropout=PRETRAINING_DROPOUT)
     pretrained = out / "pretrained"
-    training = pretrain(model, newspaper, pretrained, minutes=minutes, resume=resume, **{**PRETRAINING, **pretraining})
+    training = pretrain(model, corpus, pretrained, minutes=minutes, resume=resume, **{**PRETRAINING, **pretraining})
     best = textkit.MaskedLanguageModel.from_preset(pretrained / "best.keras")
     masked = evaluate_masked(best, newspaper, max_length=MAX_LENGTH)
     metrics = {"pretraining": training, "masked": masked}
@@ -131,7 +136,7 @@ def run(
         for name, source in sources.items():
             runs = []
             for seed in seeds[amount]:
-                keras.utils.set_random_seed(seed)  # of what has new weights
+                keras.utils.set_random_seed(seed)  # for new weights
                 with replicas.scope():
                     model = classifier(made, source, pooling)
                 folder = out / f"{amount}_{name.split()[0]}_{seed}"
@@ -145,14 +150,23 @@ def run(
     return metrics
 
 
+def with_unlabelled(newspaper, reviews):
+    """The newspaper's `Documents` and the reviews for training and validation, each a document."""
+    more = {
+        split: [*getattr(newspaper, split), *([text] for (text,), _ in getattr(reviews, split))]
+        for split in ("train", "validation")
+    }
+    return dataclasses.replace(newspaper, **more)
+
+
 def few(reviews):
-    """The same with few reviews to learn from, and as many to choose by."""
+    """The same reviews with `FEW` for training and for validation."""
     splits = {"train": reviews.train[:FEW], "validation": reviews.validation[:FEW], "test": reviews.test}
     return ClassifiedTexts(**splits, name=f"{FEW} reviews", class_names=CLASSES)
 
 
 def classifier(made, source, pooling):
-    """A classifier of new weights, or on the encoder of a file."""
+    """A classifier with new weights, or on the encoder in a file."""
     head = {"num_classes": len(CLASSES), "class_names": list(CLASSES), "dropout": DROPOUT, "pooling": pooling}
     if source is None:
         return textkit.TextClassifier(**made, **head)
@@ -160,7 +174,7 @@ def classifier(made, source, pooling):
 
 
 def tfidf_accuracy(data):
-    """What TF-IDF of characters and logistic regression reach on the same splits."""
+    """Test accuracy of TF-IDF on characters with logistic regression, on the same splits."""
     train, validation, test = ([texts[0] for texts, _ in getattr(data, split)] for split in SPLITS)
     known = data.labels("train"), data.labels("validation")
     predicted = tfidf_predictions(train, known[0], validation, known[1], test, units="characters")
@@ -168,7 +182,7 @@ def tfidf_accuracy(data):
 
 
 def table(metrics):
-    """The rows to be compared, as text in columns."""
+    """The compared accuracies as a plain-text table."""
     rows = ("commonest class", "TF-IDF", "without pretraining", "with pretraining")
     amounts = [metrics[amount] for amount in FINE_TUNING if amount in metrics]
     lines = [f"{'accuracy':<24}" + "".join(f"{amount['train']:>8} labels" for amount in amounts)]
@@ -183,20 +197,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with people_daily.txt, pos.txt and neg.txt")
     parser.add_argument("--out", default="runs/chinese", help="folder of the runs")
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long pretraining takes at most")
+    parser.add_argument("--minutes", type=float, default=30.0, help="longest time for pretraining")
     parser.add_argument("--strategy", default="none", help="none, mirrored or tpu")
-    parser.add_argument("--pooling", choices=POOLINGS, default="token", help="what is classified of a review")
+    parser.add_argument("--pooling", choices=POOLINGS, default="token", help="what the classifier reads of a review")
+    parser.add_argument("--with-reviews", action="store_true", help="pretrain on the training reviews too, without labels")
     parser.add_argument("--resume", action="store_true", help="go on from each run's last checkpoint")
-    parser.add_argument("--smoke", action="store_true", help="few lines, one epoch: does it run?")
+    parser.add_argument("--smoke", action="store_true", help="few lines, one epoch: a quick check that it runs")
     given = parser.parse_args()
     short = SMOKE if given.smoke else {}
-    metrics = run(given.data, given.out, given.minutes, given.strategy, given.resume, given.pooling, **short)
+    options = {"strategy": given.strategy, "resume": given.resume, "pooling": given.pooling, **short}
+    metrics = run(given.data, given.out, given.minutes, with_reviews=given.with_reviews, **options)
     training, masked = metrics["pretraining"], metrics["masked"]
     print(f"{training['parameters']} parameters, pretrained in {training['seconds'] / 60:.1f} minutes")
     print(
         f"masked accuracy {masked['accuracy']:.4f} of {masked['num_tokens']} tokens, perplexity {masked['perplexity']:.1f};"
     )
-    print(f"telling {masked['baseline_token']!r} always: {masked['baseline_accuracy']:.4f}")
+    print(f"always guessing {masked['baseline_token']!r}: {masked['baseline_accuracy']:.4f}")
     print(table(metrics))
 
 

@@ -11,6 +11,7 @@ import pytest
 from scripts.attention_page import arithmetic, lengths, rivals, seen
 from scripts.build_attention_page import with_outputs
 from textkit import TransformerSeq2Seq, Translator, Vocabulary
+from textkit.datasets.pairs import Pairs
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -59,30 +60,51 @@ def test_what_was_measured_is_kept(tmp_path):
     assert rivals.kept(path, lambda: {"a": 2.5}) == {"a": 1.5}
 
 
-class Reader:
-    """In place of a translator: spells words of up to seven letters."""
+class Forgetful:
+    """In place of a translator: spells the last two words of a phrase, and of the others says only that they are there."""
 
-    def translate(self, words):
-        return [" ".join(word.upper()) if len(word) < 8 else "A B C D" for word in words]
-
-
-def test_accuracy_is_counted_by_length():
-    words = ["a", "bcd", "ef", *["abcde"] * 12, "abcdefgh", "abcdefghabcdefgh", "abcdefghabcdefghabc"]
-    examples = [(word, ["X", " ".join(word.upper())]) for word in words]
-    measured = lengths.measure({"reader": Reader()}, examples)
-    assert (measured["groups"], measured["words"]) == (["≤3", "5", "8", "≥14"], [3, 12, 1, 2])
-    assert (measured["threshold"], measured["share"]) == (16, 2 / 18)
-    scores = measured["models"]["reader"]
-    assert scores["by_length"]["accuracy"] == [1, 1, 0, 0]
-    # the nearest of what is right is X, of one sound, 4 edits from A B C D
-    assert scores["longest"] == {"accuracy": 0, "per": 8 / 2}
-    assert scores["others"]["accuracy"] == 15 / 16
+    def translate(self, phrases):
+        words = [phrase.split() for phrase in phrases]
+        return [" _ ".join(["X"] * (len(each) - 2) + [" ".join(word.upper()) for word in each[-2:]]) for each in words]
 
 
-def test_no_more_words_of_a_length_are_tried_than_allowed():
-    measured = lengths.measure({"reader": Reader()}, [("abcd", ["A B C D"])] * 7 + [("abcde", ["A"])] * 2, limit=3)
-    assert measured["words"] == [3, 2]
-    assert measured["models"]["reader"]["by_length"]["accuracy"] == [1, 0]
+class Mute:
+    """In place of a translator: answers nothing."""
+
+    def translate(self, phrases):
+        return [""] * len(phrases)
+
+
+def test_words_are_counted_by_length_and_place():
+    examples = [(phrase, [" _ ".join(" ".join(word.upper()) for word in phrase.split())]) for phrase in ("ab", "cde fg")]
+    examples += [("ab cd ef", ["A B _ C D _ E F"])] * 7 + [("ab cde fgh ijkl", ["A B _ C D E _ F G H _ I J K L"])]
+    measured = lengths.measure({"forgetful": Forgetful(), "mute": Mute()}, examples)
+    assert (measured["threshold"], measured["share"]) == (15, 1 / 10)
+    assert (measured["words"], measured["longest_words"]) == ([1, 2, 21, 4], [1, 1, 1, 1])
+    scores = measured["models"]["forgetful"]
+    assert scores["by_length"] == [1, 1, 2 / 3, 1 / 2]
+    assert scores["by_place"] == [0, 0, 1, 1]
+    assert (scores["longest"], scores["others"]) == (1 / 2, 17 / 24)
+    assert measured["models"]["mute"]["by_length"] == [0, 0, 0, 0]
+
+
+def test_phrases_are_of_words_of_one_pronunciation_and_one_split():
+    words = Pairs(
+        train=[("cat", ["K AE T"]), ("the", ["DH AH", "DH IY"]), ("dog", ["D AO G"])],
+        validation=[("a", ["AH"])],
+        test=[("it", ["IH T"])],
+        name="words",
+        source_kind="characters",
+        target_kind="words",
+        metric="per",
+    )
+    made = lengths.phrases(words, {"train": 8, "validation": 1, "test": 2})
+    assert made == lengths.phrases(words, {"train": 8, "validation": 1, "test": 2})
+    assert made.validation == [("a", ["AH"])]
+    assert made.test == [("it", ["IH T"]), ("it it", ["IH T _ IH T"])]
+    assert [len(phrase.split()) for phrase, _ in made.train] == [1, 2, 3, 4, 5, 6, 1, 2]
+    sounds = {"cat": "K AE T", "dog": "D AO G"}
+    assert all(right == [" _ ".join(sounds[word] for word in phrase.split())] for phrase, right in made.train)
 
 
 def test_the_variance_of_a_dot_product_is_its_width():

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from scripts.pretrain_chinese import few, read_newspaper, read_reviews
+from scripts.pretrain_chinese import few, read_newspaper, read_reviews, with_unlabelled
 
 WORDS = ["新年", "讲话", "国家", "主席", "我们", "的", "书", "很", "在", "北京"]
 GOOD, BAD = ["好", "喜欢"], ["差", "失望"]
@@ -22,7 +22,7 @@ def write_data(folder, count=120):
 
 def test_the_recipe_runs(tmp_path, recipe):
     write_data(tmp_path)
-    said = recipe("pretrain_chinese", "--smoke", "--data", tmp_path, "--out", tmp_path / "run")
+    said = recipe("pretrain_chinese", "--smoke", "--with-reviews", "--data", tmp_path, "--out", tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
     assert f"masked accuracy {metrics['masked']['accuracy']:.4f} of {metrics['masked']['num_tokens']} tokens" in said
     for amount in ("few", "all"):
@@ -48,3 +48,12 @@ def test_the_newspaper_is_read_without_tags(tmp_path):
     [line] = data.train[0]
     assert set(line.split()) <= set(WORDS)
     assert len(data.train) + len(data.validation) + len(data.test) == 120
+
+
+def test_the_corpus_has_reviews_without_labels_and_none_of_the_test(tmp_path):
+    write_data(tmp_path)
+    newspaper, reviews = read_newspaper(tmp_path), read_reviews(tmp_path)
+    corpus = with_unlabelled(newspaper, reviews)
+    assert corpus.train == newspaper.train + [[text] for (text,), _ in reviews.train]
+    assert corpus.validation == newspaper.validation + [[text] for (text,), _ in reviews.validation]
+    assert corpus.test == newspaper.test
