@@ -7,7 +7,7 @@ import typer
 
 from shared_layers.runtime import progress_bar, run_command, writable
 from textkit.commands import labels, pairs, pretraining
-from textkit.commands.options import Seed, Strategy, group, saved_model
+from textkit.commands.options import Epochs, NewFolder, Seed, Strategy, best_of_run, group, not_applicable, translators_only
 from textkit.commands.pairs import (
     BeamWidth,
     Folder,
@@ -22,14 +22,14 @@ from textkit.commands.pairs import (
 )
 
 app = typer.Typer(
-    help="Encoders and sequence-to-sequence models that show what they attend to.",
+    help="Train, explain and export encoders and sequence-to-sequence models for text.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 train_group = group(
     "translate",
-    """Train a model: on pairs of texts, or one that has read much already on texts, words or questions with labels.
+    """Train a sequence-to-sequence model on pairs, or fine-tune a pretrained encoder on labelled texts, words or questions.
 
     Examples:
 
@@ -37,11 +37,12 @@ train_group = group(
 
     textkit train classify reviews.tsv --model FOLDER --out runs/reviews
 
-    Options and more examples of each are in its own help, such as textkit train translate --help.""",
+    textkit train DATA is short for textkit train translate DATA. Each command has its own options and examples, such
+    as textkit train classify --help.""",
 )
 evaluate_group = group(
     "translate",
-    """Measure a model on data that it has not seen.
+    """Measure a model on a split of a data set.
 
     Examples:
 
@@ -49,18 +50,18 @@ evaluate_group = group(
 
     textkit evaluate classify reviews.tsv --model runs/reviews
 
-    Options and more examples of each are in its own help, such as textkit evaluate translate --help.""",
+    textkit evaluate DATA is short for textkit evaluate translate DATA. Each command has its own options and examples, such
+    as textkit evaluate classify --help.""",
 )
-app.add_typer(train_group, name="train")
-app.add_typer(evaluate_group, name="evaluate")
-train_group.command("translate", short_help="Learn answers to texts, from pairs.")(pairs.train)
-evaluate_group.command("translate", short_help="Measure answers to texts.")(pairs.evaluate)
+app.add_typer(train_group, name="train", short_help="Train or fine-tune a model.")
+app.add_typer(evaluate_group, name="evaluate", short_help="Measure a model on a split of a data set.")
+train_group.command("translate", short_help="Train a sequence-to-sequence model on pairs.")(pairs.train)
+evaluate_group.command("translate", short_help="Sequence-to-sequence models.")(pairs.evaluate)
 labels.add(train_group, evaluate_group)
-app.command("pretrain")(pretraining.pretrain)
 
 
 def _ending(suffix):
-    """What checks a path to write: how it ends, and that it can be."""
+    """A callback that checks the suffix of an output path, and that it can be written."""
 
     def check(path):
         if path is not None and path.suffix.lower() != suffix:
@@ -72,26 +73,32 @@ def _ending(suffix):
 
 Picture = Annotated[
     Path | None,
-    typer.Option("--attention", help="PNG of what each token attended to.", dir_okay=False, callback=_ending(".png")),
+    typer.Option("--attention", help="PNG to write: what each token attends to.", dir_okay=False, callback=_ending(".png")),
 ]
 Page = Annotated[
     Path | None,
-    typer.Option("--html", help="The same as a page to explore.", dir_okay=False, callback=_ending(".html")),
+    typer.Option("--html", help="Interactive HTML page to write.", dir_okay=False, callback=_ending(".html")),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Folder of a run or of a saved model or translator; for encoders also a .keras file or hf://owner/repository."
+    ),
 ]
 
 
 @app.command()
 def demo(
     words: Annotated[list[str] | None, typer.Argument(help="English words to pronounce.", show_default=False)] = None,
-    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)] = Path(
-        "runs/textkit_demo"
-    ),
-    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    out: NewFolder = Path("runs/textkit_demo"),
+    epochs: Epochs = 2,
     strategy: Strategy = "none",
-    smoke: Annotated[bool, typer.Option("--smoke", help="Few words, one epoch: does it run?")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Quick check that everything runs: few words, one epoch.")] = False,
     seed: Seed = 0,
 ):
-    """Learn to pronounce with attention and without, measure both, draw what was attended to.
+    """Train two small pronunciation models and draw attention.
+
+    One has attention, the other has none; both are measured on held-out words.
 
     Example: textkit demo whistle psychology
     """
@@ -100,24 +107,27 @@ def demo(
     typer.echo(summary(run_demo(words or WORDS, out, epochs, strategy, smoke, seed, report=typer.echo), out))
 
 
+app.command("pretrain", short_help="Pretrain an encoder by masked-language modelling.")(pretraining.pretrain)
+
+
 @app.command()
 def train_tokenizer(
-    files: Annotated[list[Path], typer.Argument(help="UTF-8 texts, each line one.", exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)],
-    kind: Annotated[str, typer.Option(help="wordpiece (as BERT), bytes (as RoBERTa) or sentencepiece (as ALBERT).")] = (
-        "wordpiece"
-    ),
-    size: Annotated[int, typer.Option(help="Most tokens.", min=1)] = 8000,
-    keep_case: Annotated[bool, typer.Option("--keep-case", help="Case and accents stay; in bytes they always do.")] = False,
+    files: Annotated[list[Path], typer.Argument(help="UTF-8 text files, one text per line.", exists=True, dir_okay=False)],
+    out: NewFolder,
+    kind: Annotated[
+        str, typer.Option(help="wordpiece (as in BERT), bytes (BPE, as in RoBERTa) or sentencepiece (as in ALBERT).")
+    ] = "wordpiece",
+    size: Annotated[int, typer.Option(help="Largest vocabulary size.", min=1)] = 8000,
+    keep_case: Annotated[bool, typer.Option("--keep-case", help="Keep case and accents (kind bytes always does).")] = False,
 ):
-    """Learn a tokenizer from texts.
+    """Train a tokenizer on text files.
 
     Example: textkit train-tokenizer english.txt chinese.txt --kind wordpiece --size 8000 --out tokenizer
     """
     from textkit.tokenizer import Tokenizer
     from textkit.tokenizers.learning import read_lines
 
-    with progress_bar("learning"):
+    with progress_bar("training"):
         tokenizer = Tokenizer.learn(read_lines(files), kind, size, not keep_case)
         tokenizer.save(out)
     typer.echo(f"{tokenizer.size} tokens in {out}")
@@ -125,12 +135,13 @@ def train_tokenizer(
 
 @app.command()
 def translate(
-    texts: Annotated[list[str], typer.Argument(help="What to translate.")],
+    texts: Annotated[list[str], typer.Argument(help="Texts to translate.")],
     model: Folder,
     attention: Picture = None,
     html: Page = None,
     num_best: Annotated[
-        int | None, typer.Option(help="Answers of a beam to each text, with a TAB and the log-probability.", min=1)
+        int | None,
+        typer.Option(help="Print this many answers per text, each with TAB and log-probability (beam only).", min=1),
     ] = None,
     method: Method = "beam",
     beam_width: BeamWidth = 4,
@@ -143,7 +154,7 @@ def translate(
     too_long: TooLong = "truncate",
     seed: Seed = 0,
 ):
-    """Translate texts: an answer a line, and drawings of what was attended to.
+    """Translate texts with a trained model, one answer per line.
 
     Examples:
 
@@ -166,30 +177,32 @@ def translate(
 
 @app.command()
 def explain(
-    texts: Annotated[list[str], typer.Argument(help="What to translate, or to read.")],
-    model: Annotated[
-        str,
-        typer.Option(help="Folder of a run or of a translator; of an encoder also a .keras file or hf://owner/repository."),
-    ],
-    most: Annotated[int, typer.Option(help="Words listed of each.", min=1)] = 3,
+    texts: Annotated[list[str], typer.Argument(help="Texts to explain.")],
+    model: Model,
+    most: Annotated[int, typer.Option(help="Words listed per row.", min=1)] = 3,
     attention: Picture = None,
     html: Page = None,
-    reading: Annotated[str | None, typer.Option(help="Of a translator: as translate has it.")] = None,
-    pair: Annotated[str | None, typer.Option(help="The second text, such as a context.")] = None,
-    word: Annotated[str | None, typer.Option(help="The word asked about, or its number from 0 on.")] = None,
-    method: Annotated[str | None, typer.Option(help="How relevance is found; see textkit.explain.")] = None,
+    reading: translators_only(Reading) = None,
+    pair: Annotated[str | None, typer.Option(help="Encoders only: second text, such as the context of a question.")] = None,
+    word: Annotated[str | None, typer.Option(help="Encoders only: the word to explain, or its number from 0.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="Encoders only: auto, raw, rollout, gradient_rollout, legrad, integrated_gradients or occlusion; see "
+            "textkit.explain (default: auto)."
+        ),
+    ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Class, or words of the context, to explain instead of the answer.")
+        str | None,
+        typer.Option(help="Encoders only: class, or answer in the context, to explain instead of the predicted one."),
     ] = None,
-    layer: Annotated[
-        int | None, typer.Option(help="Whose attention is shown, from 0 on, instead of the mean of all.")
-    ] = None,
-    head: Annotated[int | None, typer.Option(help="The same.")] = None,
+    layer: Annotated[int | None, typer.Option(help="Encoders only: layer to show, from 0 (default: mean of all).")] = None,
+    head: Annotated[int | None, typer.Option(help="Encoders only: head to show, from 0 (default: mean of all).")] = None,
 ):
-    """Show what a text's words attend to, and which of them an answer rests on.
+    """Show what words attend to and which words matter.
 
-    Of a translator, what each token attended to of the answers that translate gives by default. The options from --pair on
-    are those of encoders.
+    Translators: what each token of the answer attends to. Encoders: which words the prediction is based on, by --method, and
+    what each word attends to.
 
     Examples:
 
@@ -201,39 +214,42 @@ def explain(
     asked = {name: value for name, value in asked.items() if value is not None}
     if (Path(model) / "vocabularies.json").is_file():
         if asked:
-            raise ValueError(f"Expected an encoder for --{next(iter(asked))}. Received: model={model!r}, a translator")
+            raise not_applicable(next(iter(asked)), "translators", "encoders", model=model)
         _explain_translations(texts, model, most, attention, html, reading or "same_step")
     else:
         if reading:
-            raise ValueError(f"Expected a translator for --reading. Received: model={model!r}")
+            raise not_applicable("reading", "encoders", "translators", model=model)
         _explain_texts(texts, model, most, attention, html, **asked)
 
 
 @app.command()
 def export(
-    model: Annotated[
-        str,
-        typer.Option(help="Folder of a run or of a translator; of an encoder also a .keras file or hf://owner/repository."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)],
+    model: Model,
+    out: NewFolder,
     method: Annotated[
-        str | None, typer.Option(help="beam, greedy or sample; of an encoder, how relevance is found, see textkit.explain.")
+        str | None,
+        typer.Option(
+            help="Translators: beam, greedy or sample (default: beam). Encoders: how attributions are computed, "
+            "see textkit.explain (default: auto)."
+        ),
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(help="Most tokens of an answer; of an encoder, of a text.", min=1)
+        int | None,
+        typer.Option(help="Translators: longest answer, in tokens. Encoders: longest text, in tokens.", min=1),
     ] = None,
-    beam_width: Annotated[
-        int | None, typer.Option(help="Of a translator, as the next ones: as translate has it.", min=1)
-    ] = None,
-    length_penalty: float | None = None,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    reading: str | None = None,
+    beam_width: translators_only(BeamWidth) = None,
+    length_penalty: translators_only(LengthPenalty) = None,
+    temperature: translators_only(Temperature) = None,
+    top_k: translators_only(TopK) = None,
+    top_p: translators_only(TopP) = None,
+    reading: translators_only(Reading) = None,
 ):
-    """Write a SavedModel that takes texts: it translates and aligns them, or labels them and says what that rests on.
+    """Write a SavedModel that takes strings.
 
-    Of subwords and word pieces, whoever loads it has to import tensorflow_text before.
+    It returns translations and alignments, or labels, embeddings and attributions.
+
+    If the tokenizer is sentencepiece or WordPiece, import tensorflow_text before loading the SavedModel. A translator's
+    subwords are sentencepiece.
 
     Examples:
 
@@ -252,32 +268,36 @@ def export(
     if (Path(model) / "vocabularies.json").is_file():
         loaded = Translator.load(model)
     elif own:
-        raise ValueError(f"Expected a translator for --{next(iter(own)).replace('_', '-')}. Received: model={model!r}")
+        raise not_applicable(next(iter(own)), "encoders", "translators", model=model)
     else:
-        loaded = TextModel.from_preset(saved_model(model))
+        loaded = TextModel.from_preset(best_of_run(model))
     with progress_bar("exporting"):
         write(loaded, out, **options, **own)
 
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="hf://owner/repository, a folder or a file.")],
+    source: Annotated[str, typer.Argument(help="hf://owner/repository, folder or file.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.", file_okay=False, callback=writable)],
-    encoder: Annotated[bool, typer.Option("--encoder", help="Leave the head out.")] = False,
+    encoder: Annotated[bool, typer.Option("--encoder", help="Convert the encoder only, without its head.")] = False,
 ):
-    """Turn another library's checkpoint, with its tokenizer, into a folder for from_preset.
+    """Convert a checkpoint to a folder for from_preset.
+
+    The checkpoint may be another library's, such as Hugging Face Transformers; its tokenizer is converted too.
 
     Example: textkit convert hf://google-bert/bert-base-uncased ./bert_base
     """
     from textkit import TextEncoder
     from textkit.text_model import TextModel
 
-    (TextEncoder if encoder else TextModel).from_preset(saved_model(source)).save_to_preset(out)
+    (TextEncoder if encoder else TextModel).from_preset(best_of_run(source)).save_to_preset(out)
 
 
 @app.command()
 def presets():
-    """List the models by name, with their sizes and, where they are published, whose weights they take.
+    """List the presets.
+
+    Each line has the name, the class, the sizes and, if weights are published, where.
 
     Example: textkit presets
     """
@@ -292,7 +312,7 @@ def presets():
         preset = model_class.presets[name]
         made = ", ".join(f"{key} {value}" for key, value in preset["config"].items())
         weights = f", hf://{preset['hf']}" if "hf" in preset else ""
-        typer.echo(f"{name.removeprefix(pairs.SMALL):<26} {model_class.__name__:<18} {made}{weights}")
+        typer.echo(f"{name:<29}{model_class.__name__:<18} {made}{weights}")
 
 
 def main():
@@ -301,13 +321,14 @@ def main():
 
 
 def _check_attention(found, model):
+    """Refuses answers without any attention: those of a model that has none, or empty ones."""
     if not any(each.alignment.any() for each in found):
         answers = [each.text for each in found]
-        raise ValueError(f"Expected answers of a model with attention. Received: model={str(model)!r}, {answers}")
+        raise ValueError(f"Expected answers of a model with attention. Received: model={str(model)!r}, {answers=}")
 
 
 def _translated(texts, model, attention, html, num_best=None, **options):
-    """Translates, and draws what the best answers attended to."""
+    """Translates, and draws what the best answers attend to."""
     from textkit import alignment
     from textkit.translator import Translator
 
@@ -337,7 +358,7 @@ def _explain_translations(texts, model, most, attention, html, reading):
 
 
 def _explain_texts(texts, model, most, attention, html, layer=None, head=None, **asked):
-    """Explains with an encoder: prints answers, which words are relevant and what they attend to, and draws the latter."""
+    """Explains texts with an encoder: prints answers, relevance and attention, and draws the attention."""
     from rich import console
 
     from textkit import alignment, attention_view
@@ -345,8 +366,8 @@ def _explain_texts(texts, model, most, attention, html, layer=None, head=None, *
     from textkit.text_model import TextModel
 
     if attention and len(texts) > 1:
-        raise ValueError(f"Expected one text for a picture. Received: {len(texts)} texts")
-    loaded = TextModel.from_preset(saved_model(model))
+        raise ValueError(f"Expected one text for --attention. Received: {len(texts)} texts")
+    loaded = TextModel.from_preset(best_of_run(model))
     chosen = {"layer": layer, "head": head}
     options = chosen if asked.get("method") == "raw" else {}
     found = []
@@ -372,7 +393,7 @@ def _explain_texts(texts, model, most, attention, html, layer=None, head=None, *
 
 
 def _attention(explanation, layer, head, most):
-    """What the word asked about attends to, or else each word."""
+    """A table of what the chosen word attends to; without one, of what each word does."""
     from textkit import attention_view
 
     if explanation.word is None:

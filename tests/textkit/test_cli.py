@@ -25,7 +25,7 @@ ROWS = {
         "train pairs.tsv --on-corrupt refuse --out x",
         r"line 3 has no TAB, line 4 is not UTF-8",
     ),
-    "an unknown model": ("train dates --model gru_aditive --out x", r"Unknown model; did you mean 'gru_additive'"),
+    "an unknown model": ("train dates --model gru_aditive --out x", r"Unknown model; did you mean 'g2p_gru_additive'"),
     "an unknown size": ("train dates --set hidden=3 --out x", r"Unknown size; did you mean 'hidden_dim'.*size='hidden'"),
     "a size of another model": ("train dates --model transformer --set cell=gru --out x", r"Unknown size; .*size='cell'"),
     "a size without a value": ("train dates --set hidden_dim --out x", r"Expected NAME=VALUE. Received: set='hidden_dim'"),
@@ -34,9 +34,9 @@ ROWS = {
         "train dates --set dropout=high --out x",
         r"a number for dropout\. Received: dropout='high'",
     ),
-    "a size that is no whole number": (
+    "a size that is no integer": (
         "train dates --model transformer --set alignment_layer=0.5 --out x",
-        r"Expected a whole number or none for alignment_layer\. Received: alignment_layer=0\.5",
+        r"Expected an integer or none for alignment_layer\. Received: alignment_layer=0\.5",
     ),
     "an unknown score": (f"train dates {SMALL} --set attention=aditive --out x", r"did you mean 'additive'"),
     "an unknown selection": (f"train dates {SMALL} --set selection=hard --out x", r"'hard_topk'"),
@@ -50,7 +50,7 @@ ROWS = {
     ),
     "files reversed": (
         "train pairs.tsv --reverse --out x",
-        r"data of tensorflow_datasets to reverse. Received: data='pairs\.tsv'",
+        r"--reverse does not apply to this data, only to tfds:NAME\. Received: data='pairs\.tsv'",
     ),
     "an average of nothing": (f"train dates {SMALL} --ema-momentum 1 --out x", r"in \[0, 1\).*ema_momentum=1"),
     "weights that grow": (f"train dates {SMALL} --weight-decay=-1 --out x", r"at least 0.*weight_decay=-1"),
@@ -160,7 +160,7 @@ def test_sizes_are_read_as_what_the_constructor_takes():
     assert list(read.values()) == [False, None, None, 1, "lstm", 7]
     check_sizes_of(RecurrentSeq2Seq, read)
     check_sizes_of(TextEncoder, sizes(["attention_dropout=0.5", "tokenizer=none", "dtype=mixed_float16"]))
-    for wrong, expected in (("tokenizer=x", "none"), ("dtype=16", "a word or none"), ("num_layers=true", "a whole number")):
+    for wrong, expected in (("tokenizer=x", "none"), ("dtype=16", "a string or none"), ("num_layers=true", "an integer")):
         with pytest.raises(ValueError, match=f"Expected {expected} for {wrong.partition('=')[0]}. Received: {wrong[:5]}"):
             check_sizes_of(TextEncoder, sizes([wrong]))
     for model_class in (RecurrentSeq2Seq, TransformerSeq2Seq, TextEncoder):
@@ -183,8 +183,8 @@ def test_help_names_every_command_and_no_other(command):
 def test_presets_lists_every_model(command):
     listed = {line.split()[0]: line for line in command("presets")[1].splitlines()}
     models = (RecurrentSeq2Seq, TransformerSeq2Seq, TextEncoder, CausalLM)
-    assert list(listed) == [name.removeprefix("g2p_") for model_class in models for name in model_class.presets]
-    assert {"gru", "gru_additive", "transformer", "transformer_base"} < set(listed)
+    assert list(listed) == [name for model_class in models for name in model_class.presets]
+    assert {"g2p_gru", "g2p_gru_additive", "g2p_transformer", "transformer_base"} < set(listed)
     assert listed["minilm_l6"].endswith(", hf://sentence-transformers/all-MiniLM-L6-v2")
 
 

@@ -21,19 +21,25 @@ ROWS = {
     "no tokenizer": (f"pretrain text.txt {SMALL} --out x", r"whose tokenizer has a mask.*Received: no tokenizer"),
     "a set and a file": (
         "pretrain tfds:imdb_reviews text.txt --tokenizer tokenizer --out x",
-        r"Expected one set of tensorflow",
+        r"Expected one tfds:NAME, or files\. Received: files=\['tfds:imdb_reviews', 'text\.txt'\]",
     ),
     "an option of files": (
         "pretrain tfds:imdb_reviews --on-corrupt refuse --tokenizer tokenizer --out x",
-        r"Expected other data for --on-corrupt\. Received: \['tfds:imdb_reviews'\]",
+        r"--on-corrupt does not apply to tfds:NAME, only to files\. Received: files=\['tfds:imdb_reviews'\]",
     ),
     "an option of sets": (
         "pretrain text.txt --column text --tokenizer tokenizer --out x",
-        r"Expected other data for --column\. Received: \['text\.txt'\]",
+        r"--column does not apply to files, only to tfds:NAME\. Received: files=\['text\.txt'\]",
     ),
     "no time": (f"pretrain text.txt {SMALL} --minutes 0 --tokenizer tokenizer --out x", r"above 0, or None.*minutes=0"),
-    "all masked": (f"pretrain text.txt {SMALL} --mask-share 1 --tokenizer tokenizer --out x", r"in \(0, 1\).*mask_share=1"),
-    "a beam of an encoder": ("export --model run --beam-width 3 --out y", r"Expected a translator for --beam-width.*'run'"),
+    "all masked": (
+        f"pretrain text.txt {SMALL} --mask-share 1 --tokenizer tokenizer --out x",
+        r"in \(0, 1\).*mask_selection_rate=1",
+    ),
+    "a beam of an encoder": (
+        "export --model run --beam-width 3 --out y",
+        r"--beam-width does not apply to encoders, only to translators\. .*'run'",
+    ),
     "an unknown method": ("export --model run --method rolout --out y", r"Unknown method; did you mean 'rollout'"),
 }
 

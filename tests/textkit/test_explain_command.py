@@ -14,11 +14,11 @@ TEXT = "'the film was boring'"
 ROWS = {
     "an encoder's option for a translator": (
         f"explain {TEXT} --model translator --word film",
-        r"an encoder for --word\. Received: model='translator', a translator",
+        r"--word does not apply to translators, only to encoders\. Received: model='translator'",
     ),
     "a translator's option for an encoder": (
         f"explain {TEXT} --model encoder --reading shifted",
-        r"translator for --reading",
+        r"--reading does not apply to encoders, only to translators\. Received: model='encoder'",
     ),
     "no model": (f"explain {TEXT} --model nowhere/at/all", r"a file or folder that exists\. .*'nowhere/at/all'"),
     "a folder without a model": (f"explain {TEXT} --model empty", r"config\.json"),
@@ -38,7 +38,7 @@ ROWS = {
     ),
     "a picture of two texts": (
         "explain film good --model encoder --attention x.png",
-        r"one text for a picture\. Received: 2",
+        r"Expected one text for --attention\. Received: 2 texts",
     ),
     "a text that is no UTF-8": ("explain b\udcffd --model encoder", r"Received: .*udcff"),
     "a text beyond the positions": (

@@ -20,23 +20,23 @@ ROWS = {
     ),
     "a head of other classes": (
         f"train classify reviews.tsv --model three --out x {QUICK}",
-        r"Expected data of the model's 3 classes, or --new-head\. Received: 'reviews\.tsv' of 2 classes",
+        r"Expected data with the model's 3 classes, or --new-head\. Received: data='reviews\.tsv' with 2 classes",
     ),
     "an option of another task": (
         f"train qa asked.json --model encoder --problem multi --out x {QUICK}",
-        r"Expected other data for --problem\. Received: qa of 'asked\.json'",
+        r"--problem does not apply to qa, only to classify and pair\. Received: task='qa', data='asked\.json'",
     ),
     "a pooling of words": (
         f"train tag names.conll --model encoder --pooling mean --out x {QUICK}",
-        r"Expected texts to classify for --pooling\. Received: 'names\.conll' for a TokenClassifier",
+        r"--pooling does not apply to a TokenClassifier, only to a TextClassifier\. Received: data='names\.conll'",
     ),
     "an option of files": (
         f"train classify tfds:glue/sst2 --test x.tsv --model encoder --out x {QUICK}",
-        r"Expected other data for --test\. Received: classify of 'tfds:glue/sst2'",
+        r"--test does not apply to tfds:NAME, only to files\. Received: data='tfds:glue/sst2'",
     ),
     "weights that are none": (
         f"train classify reviews.tsv --model encoder --class-weights good:2 --out x {QUICK}",
-        r"Expected 'balanced' or NAME=NUMBER,\.\.\. Received: class_weights='good:2'",
+        r"Expected balanced or NAME=NUMBER,\.\.\. Received: class_weights='good:2'",
     ),
     "a weight below 0": (
         f"train classify reviews.tsv --model encoder --class-weights good=-2 --out x {QUICK}",
@@ -48,7 +48,7 @@ ROWS = {
     ),
     "a head of another task": (
         f"train tag names.conll --model three --out x {QUICK}",
-        r"Expected a TokenClassifier, or --new-head\. Received: 'three', a TextClassifier",
+        r"Expected a TokenClassifier, or --new-head\. Received: model='three', a TextClassifier",
     ),
     "a file of corrupt lines alone": (
         f"train classify corrupt.tsv --model encoder --out x {QUICK}",

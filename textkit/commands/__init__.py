@@ -1,1 +1,1 @@
-"""What the command `textkit` does, by what is given to it; `textkit.cli` puts it together."""
+"""The commands of `textkit`, by the data they work on; `textkit.cli` assembles them."""

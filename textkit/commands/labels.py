@@ -1,19 +1,36 @@
-"""`textkit train` and `textkit evaluate` of labels: of texts, of pairs of texts, of words, of answers in texts."""
+"""`textkit train` and `textkit evaluate` for classify, pair, tag and qa: models with a head, on labelled data."""
 
 import json
 from typing import Annotated
 
 import typer
 
-from shared_layers.runtime import mixed_policy, progress_bar
+from shared_layers.runtime import progress_bar
 from textkit.commands import options
 
-# Of each task: what it is, what its data are, and data for the examples.
+# task: (what is predicted, format of the data, data for the examples)
 TASKS = {
-    "classify": ("a class, classes or a number for each text", "lines 'text TAB label'", "reviews.tsv"),
-    "pair": ("the same for two texts", "lines 'text TAB text TAB label'", "tfds:glue/mrpc"),
-    "tag": ("a class for each word", "CoNLL's columns", "names.conll"),
-    "qa": ("answers that stand in a text", "SQuAD's JSON", "squad.json"),
+    "classify": (
+        "a class, several classes or a number for each text",
+        "Lines 'text TAB label'; .jsonl objects with text and label; or tfds:NAME.",
+        "reviews.tsv",
+    ),
+    "pair": (
+        "a class, several classes or a number for each pair of texts",
+        "Lines 'text TAB text TAB label'; .jsonl objects with text, pair and label; or tfds:NAME.",
+        "tfds:glue/mrpc",
+    ),
+    "tag": (
+        "a class for each word",
+        "CoNLL: a word and its tag per line, an empty line after a sentence; .jsonl objects with words and tags; or "
+        "tfds:NAME.",
+        "names.conll",
+    ),
+    "qa": (
+        "the words of a context that answer a question",
+        "JSON as in SQuAD 1.1 or 2.0; or tfds:NAME.",
+        "squad.json",
+    ),
 }
 _FILE = ("validation", "test", "on_corrupt")
 _OWN = {"classify": ("problem", "columns"), "pair": ("problem", "columns"), "tag": ("columns",), "qa": ()}
@@ -21,58 +38,79 @@ _OWN = {"classify": ("problem", "columns"), "pair": ("problem", "columns"), "tag
 Data = Annotated[
     str,
     typer.Argument(
-        help="A .jsonl, of questions .json, or another file of lines, or a folder of such by split; or tfds:NAME.",
+        help="A file, a folder with one file per split (train, validation, test), or tfds:NAME; see above.",
         metavar="DATA",
     ),
 ]
-Columns = Annotated[str | None, typer.Option(help="Where texts and, last, labels are: names or numbers from 0, as 0,3.")]
-Validation = Annotated[str | None, typer.Option(help="Another file, to choose by.")]
-Test = Annotated[str | None, typer.Option(help="Another file, to measure with.")]
-OnCorrupt = Annotated[str | None, typer.Option(help="What is no example in a file: skip or refuse.")]
-Limit = Annotated[int | None, typer.Option(help="At most so many examples of each split.", min=1)]
-MaxLength = Annotated[
-    int | None, typer.Option(help="Most tokens read at once; as many as the model has positions, or 512.", min=1)
+Columns = Annotated[
+    str | None,
+    typer.Option(help="Columns of the text(s) and, last, the label: names or numbers from 0, such as 0,3."),
 ]
-Stride = Annotated[int | None, typer.Option(help="Of qa: tokens from one window of a long text to the next.", min=1)]
-BatchSize = Annotated[int, typer.Option(help="Texts of a batch, of all replicas together.", min=1)]
+Validation = Annotated[str | None, typer.Option(help="Validation file, used to pick the best epoch.")]
+Test = Annotated[str | None, typer.Option(help="Test file.")]
+OnCorrupt = Annotated[str | None, typer.Option(help="Malformed examples in a file: skip or refuse.")]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many examples per split.", min=1)]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        help="Longest input, in tokens (default: the model's positions, or 512 if unlimited; qa: at most 384).", min=1
+    ),
+]
+Stride = Annotated[
+    int | None, typer.Option(help="qa only: tokens between the starts of successive windows (default: 128).", min=1)
+]
+BatchSize = Annotated[int, typer.Option(help="Examples per global batch (all replicas together).", min=1)]
 
 
 def train(
     ctx: typer.Context,
     data: Data,
-    model: Annotated[str, typer.Option(help="Folder of an encoder or of a run, .keras file, hf://owner/name, or preset.")],
+    model: Annotated[
+        str,
+        typer.Option(help="Encoder to fine-tune: folder of a run or model, .keras file, hf://owner/repository or preset."),
+    ],
     out: options.Run,
     problem: Annotated[
-        str | None, typer.Option(help="Of texts: single, multi (several classes, by commas) or regression.")
+        str | None,
+        typer.Option(
+            help="classify and pair only: single (one class), multi (several classes, separated by commas) or regression "
+            "(default: single)."
+        ),
     ] = None,
     columns: Columns = None,
     validation: Validation = None,
     test: Test = None,
     on_corrupt: OnCorrupt = None,
     limit: Limit = None,
-    new_head: Annotated[bool, typer.Option("--new-head", help="Drop the model's own head.")] = False,
-    pooling: Annotated[str | None, typer.Option(help="Read texts from the first token, or the mean of all.")] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 3,
-    batch_size: BatchSize = 32,
-    learning_rate: float = 3e-5,
-    layer_decay: Annotated[float, typer.Option(help="Each layer's rate, of that of the next, such as 0.9.")] = 1.0,
-    freeze: Annotated[int, typer.Option(help="So many layers, and the embeddings, stay as they are.", min=0)] = 0,
-    warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = 0.1,
-    weight_decay: Annotated[float, typer.Option(help="Of kernels alone.")] = 0.01,
-    class_weights: Annotated[
-        str | None, typer.Option(help="balanced, or how much classes count: good=2,bad=0.5. Of single classes.")
+    new_head: Annotated[bool, typer.Option("--new-head", help="Replace the model's head with a new one.")] = False,
+    pooling: Annotated[
+        str | None,
+        typer.Option(help="classify and pair only: the head reads the first token (token) or the mean of all (mean)."),
     ] = None,
-    patience: Annotated[int | None, typer.Option(help="End after so many epochs without a better one.", min=1)] = None,
+    epochs: options.Epochs = 3,
+    batch_size: BatchSize = 32,
+    learning_rate: options.LearningRate = 3e-5,
+    layer_decay: Annotated[
+        float, typer.Option(help="Learning-rate factor per layer downwards, such as 0.9 (1: same everywhere).")
+    ] = 1.0,
+    freeze: Annotated[int, typer.Option(help="Freeze the embeddings and this many lowest layers.", min=0)] = 0,
+    warmup: Annotated[float, typer.Option(help="Fraction of steps used for warm-up.")] = 0.1,
+    weight_decay: options.WeightDecay = 0.01,
+    class_weights: Annotated[
+        str | None,
+        typer.Option(help="balanced, or weights such as good=2,bad=0.5 (single-class problems only)."),
+    ] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after this many epochs without improvement.", min=1)] = None,
     max_length: MaxLength = None,
     stride: Stride = None,
-    ema_momentum: Annotated[float | None, typer.Option(help="Average the weights, such as 0.999.")] = None,
-    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.", callback=mixed_policy)] = None,
-    xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
+    ema_momentum: options.EmaMomentum = None,
+    mixed_precision: options.MixedPrecision = None,
+    xla: options.Xla = False,
     strategy: options.Strategy = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    resume: options.Resume = False,
     seed: options.Seed = 0,
 ):
-    """Train a model, measure the best on the test split, and write the run's report.json."""
+    """Fine-tune a model, measure its best epoch on the test split, and write report.json to the run's folder."""
     import keras
 
     from shared_layers.runtime import get_strategy, is_chief
@@ -82,7 +120,7 @@ def train(
     replicas = get_strategy(strategy)
     given = {"problem": problem, "columns": columns, "validation": validation, "test": test, "on_corrupt": on_corrupt}
     labelled = _load(ctx.info_name, data, limit, **given)
-    keras.utils.set_random_seed(seed)  # of the new head
+    keras.utils.set_random_seed(seed)  # for the new head
     with replicas.scope():
         made = _model(model, labelled, new_head, pooling=pooling, dtype=mixed_precision)
     summary = fine_tune(
@@ -116,7 +154,7 @@ def train(
 def evaluate(
     ctx: typer.Context,
     data: Data,
-    model: Annotated[str, typer.Option(help="Folder of a run, or .keras file.")],
+    model: Annotated[str, typer.Option(help="Folder of a run or model, .keras file or hf://owner/repository.")],
     split: options.Split = "test",
     columns: Columns = None,
     validation: Validation = None,
@@ -126,10 +164,10 @@ def evaluate(
     max_length: MaxLength = None,
     stride: Stride = None,
     batch_size: BatchSize = 32,
-    errors: Annotated[int, typer.Option(help="How many of the worst errors are listed.", min=0)] = 10,
+    errors: Annotated[int, typer.Option(help="How many of the worst errors to list.", min=0)] = 10,
     out: options.JsonFile = None,
 ):
-    """Measure a model on a split, beside an answer that knows the training data alone."""
+    """Measure a model on a split, next to a baseline that always predicts the same."""
     loaded = _loaded(model)
     given = {"columns": columns, "validation": validation, "test": test, "on_corrupt": on_corrupt}
     if "problem" in _OWN[ctx.info_name]:
@@ -144,26 +182,29 @@ def evaluate(
 
 def add(train_group, evaluate_group):
     """Adds the tasks to the commands `train` and `evaluate`."""
-    for task, (what, expected, example) in TASKS.items():
-        learned = (
-            f"Fine-tune a model to tell {what}, from {expected} and the like.\n\nThe best in validation is measured on test."
-        )
-        learned += f"\n\nExample: textkit train {task} {example} --model FOLDER --out runs/{task}"
-        train_group.command(task, help=learned, short_help=f"Learn {what}.")(train)
-        measured = f"Measure a model that tells {what}, on {expected} and the like."
+    for task, (predicted, expected, example) in TASKS.items():
+        data = f"DATA: {expected}"
+        trained = f"Fine-tune a model to predict {predicted}.\n\n{data}"
+        trained += "\n\nThe model of the epoch that is best in validation is measured on the test split."
+        trained += f"\n\nExample: textkit train {task} {example} --model FOLDER --out runs/{task}"
+        train_group.command(task, help=trained, short_help=f"Predict {predicted}.")(train)
+        measured = f"Measure a model that predicts {predicted}, next to a baseline that always predicts the same.\n\n{data}"
         measured += f"\n\nExample: textkit evaluate {task} {example} --model runs/{task} --out report.json"
-        evaluate_group.command(task, help=measured, short_help=f"Measure {what}.")(evaluate)
+        evaluate_group.command(task, help=measured, short_help=f"Models that predict {predicted}.")(evaluate)
 
 
 def _load(task, name, limit, **given):
-    """Loads labelled texts; refuses options that such data do not have."""
+    """Loads labelled data; refuses options that do not apply to them."""
     from textkit.datasets.labelled import load
 
     is_set = name.startswith("tfds:")
     given = {key: value for key, value in given.items() if value is not None}
     for key in given:
-        if key not in _OWN[task] + (() if is_set else _FILE):
-            raise ValueError(f"Expected other data for --{key.replace('_', '-')}. Received: {task} of {name!r}")
+        if key in _FILE and is_set:
+            raise options.not_applicable(key, "tfds:NAME", "files", data=name)
+        if key not in _FILE + _OWN[task]:
+            tasks = [each for each, own in _OWN.items() if key in own]
+            raise options.not_applicable(key, task, " and ".join(tasks), task=task, data=name)
     if "columns" in given:
         columns = [column.strip() for column in given["columns"].split(",")]
         numbers = all(column.lstrip("-").isdecimal() for column in columns)
@@ -184,12 +225,12 @@ def _class_weights(text):
         try:
             weights[name.strip()] = float(value)
         except ValueError:
-            raise ValueError(f"Expected 'balanced' or NAME=NUMBER,... Received: class_weights={text!r}") from None
+            raise ValueError(f"Expected balanced or NAME=NUMBER,... Received: class_weights={text!r}") from None
     return weights
 
 
 def _model(source, data, new_head, **changes):
-    """A model for the data: that of the source with these changes, or a new head on its encoder."""
+    """The model to fine-tune: the source with these changes, or a new head on the source's encoder."""
     from textkit import SpanClassifier, TextClassifier, TokenClassifier
     from textkit.datasets.labelled import ClassifiedTexts, TaggedTexts
 
@@ -202,33 +243,33 @@ def _model(source, data, new_head, **changes):
     elif isinstance(data, ClassifiedTexts):
         model_class, classes["problem"] = TextClassifier, data.problem
     if "pooling" in overrides and model_class is not TextClassifier:
-        raise ValueError(f"Expected texts to classify for --pooling. Received: {data.name!r} for a {model_class.__name__}")
+        raise options.not_applicable("pooling", f"a {model_class.__name__}", "a TextClassifier", data=data.name)
     if isinstance(loaded, model_class) and not new_head:
         known = getattr(loaded, "num_classes", None)
         if known not in (None, classes["num_classes"]):
             raise ValueError(
-                f"Expected data of the model's {known} classes, or --new-head. Received: {data.name!r} of "
+                f"Expected data with the model's {known} classes, or --new-head. Received: data={data.name!r} with "
                 f"{classes['num_classes']} classes"
             )
         return loaded.override(**overrides) if overrides else loaded
     others = {TextClassifier, TokenClassifier, SpanClassifier} - {model_class}
     if isinstance(loaded, tuple(others)) and not new_head:
         raise ValueError(
-            f"Expected a {model_class.__name__}, or --new-head. Received: {source!r}, a {type(loaded).__name__}"
+            f"Expected a {model_class.__name__}, or --new-head. Received: model={source!r}, a {type(loaded).__name__}"
         )
     if model_class is not SpanClassifier:
         overrides |= classes
     if isinstance(loaded, model_class):
         return model_class.adopt(loaded, True, overrides)
-    return model_class.from_preset(options.saved_model(source), **overrides)
+    return model_class.from_preset(options.best_of_run(source), **overrides)
 
 
 def _loaded(source):
     from textkit.text_model import EncoderModel, TextModel
 
-    loaded = TextModel.from_preset(options.saved_model(source))
+    loaded = TextModel.from_preset(options.best_of_run(source))
     if not isinstance(loaded, EncoderModel):
-        raise ValueError(f"Expected an encoder or a head on one. Received: model={source!r}, a {type(loaded).__name__}")
+        raise ValueError(f"Expected an encoder, or a model on one. Received: model={source!r}, a {type(loaded).__name__}")
     return loaded
 
 

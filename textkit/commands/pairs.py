@@ -1,4 +1,4 @@
-"""`textkit train` and `textkit evaluate` of pairs of texts, for sequence-to-sequence models."""
+"""`textkit train translate` and `textkit evaluate translate`: sequence-to-sequence models on pairs of texts."""
 
 import dataclasses
 import json
@@ -7,74 +7,102 @@ from typing import Annotated
 
 import typer
 
-from shared_layers.runtime import mixed_policy, progress_bar, unknown_name
-from textkit.commands.options import JsonFile, Run, Seed, Split, Strategy, check_sizes_of, reading_data, sizes, write_json
+from shared_layers.runtime import progress_bar, unknown_name
+from textkit.commands import options
 
 Data = Annotated[
     str,
-    typer.Argument(help="g2p, dates, tfds:NAME, a .tsv of lines 'source TAB target', or a folder of such.", metavar="DATA"),
+    typer.Argument(
+        help="g2p, dates, tfds:NAME, a .tsv file of lines 'source TAB target', or a folder with one per split.",
+        metavar="DATA",
+    ),
 ]
-Folder = Annotated[Path, typer.Option("--model", help="Folder of a run or of a translator.")]
-Limit = Annotated[int | None, typer.Option(help="At most so many pairs of each split.", min=1)]
-OnCorrupt = Annotated[str, typer.Option(help="Lines of a file that are no pairs: skip or refuse.")]
-Reverse = Annotated[bool, typer.Option("--reverse", help="From the target to the source, of tfds.")]
-Method = Annotated[str, typer.Option(help="beam, greedy or sample.")]
-BeamWidth = Annotated[int, typer.Option(help="Answers that the beam follows.", min=1)]
-LengthPenalty = Annotated[float, typer.Option(help="Of a beam: 0 ranks by probability alone, which favours short answers.")]
-Temperature = Annotated[float, typer.Option(help="Of sample: below 1 the probable is drawn more often, above it less.")]
-TopK = Annotated[int | None, typer.Option(help="Of sample: only among so many most probable tokens.", min=1)]
-TopP = Annotated[float | None, typer.Option(help="Of sample: only among the most probable that together reach this.")]
-MaxLength = Annotated[int | None, typer.Option(help="Most tokens of an answer; as learned by default.", min=1)]
-Reading = Annotated[str, typer.Option(help="Whose attention is a token's: same_step chose it, shifted reads it.")]
-TooLong = Annotated[str, typer.Option(help="Texts beyond the model's positions: truncate or refuse.")]
+Folder = Annotated[Path, typer.Option("--model", help="Folder of a run or of a saved translator.")]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many pairs per split.", min=1)]
+OnCorrupt = Annotated[str, typer.Option(help="Malformed lines in a file: skip or refuse.")]
+Reverse = Annotated[bool, typer.Option("--reverse", help="tfds only: swap source and target.")]
+Method = Annotated[str, typer.Option(help="Decoding method: beam, greedy or sample.")]
+BeamWidth = Annotated[int, typer.Option(help="beam only: number of hypotheses kept.", min=1)]
+LengthPenalty = Annotated[
+    float, typer.Option(help="beam only: 0 ranks by log-probability alone, which favours short answers.")
+]
+Temperature = Annotated[float, typer.Option(help="sample only: values below 1 favour probable tokens.")]
+TopK = Annotated[int | None, typer.Option(help="sample only: draw among this many most probable tokens.", min=1)]
+TopP = Annotated[
+    float | None,
+    typer.Option(help="sample only: draw among the most probable tokens that together reach this probability."),
+]
+MaxLength = Annotated[int | None, typer.Option(help="Longest answer, in tokens (default: as set in training).", min=1)]
+Reading = Annotated[
+    str,
+    typer.Option(
+        help="Which step's attention is shown for a token: same_step (the step that produced it) or shifted (the next step, "
+        "which reads it; often better for Transformers)."
+    ),
+]
+TooLong = Annotated[str, typer.Option(help="Texts longer than the model's positions: truncate or refuse.")]
 
 
 def train(
     data: Data,
-    out: Run,
-    model: Annotated[str, typer.Option(help="Sizes by name; see textkit presets.")] = "gru_additive",
+    out: options.Run,
+    model: Annotated[
+        str, typer.Option(help="Sequence-to-sequence preset, trained from new weights; see textkit presets.")
+    ] = "g2p_gru_additive",
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="Another size of it, such as attention=dot or hidden_dim=128.")
+        list[str] | None,
+        typer.Option("--set", help="Override one of its constructor arguments: attention=dot. May be repeated."),
     ] = None,
     symbols: Annotated[
-        str | None, typer.Option(help="characters, words or subwords, of both sides, instead of the data's own.")
+        str | None, typer.Option(help="Tokens of both sides: characters, words or subwords (default: set by the data).")
     ] = None,
-    vocabulary_size: Annotated[int | None, typer.Option(help="Most symbols of each side, 8000 of subwords.", min=5)] = None,
+    vocabulary_size: Annotated[
+        int | None, typer.Option(help="Largest vocabulary size per side (default: no limit; subwords: 8000).", min=5)
+    ] = None,
     limit: Limit = None,
     on_corrupt: OnCorrupt = "skip",
     reverse: Reverse = False,
-    epochs: Annotated[int, typer.Option(min=1)] = 10,
-    batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch, of all replicas together.", min=1)] = 2048,
-    batch_size: Annotated[int | None, typer.Option(help="Pairs of a batch, instead.", min=1)] = None,
-    buckets: Annotated[int, typer.Option(help="Widths that texts are padded to; 1 pads to the longest.", min=0)] = 8,
-    learning_rate: float = 1e-3,
-    schedule: Annotated[str, typer.Option(help="cosine or inverse_sqrt, after the warm-up.")] = "cosine",
-    warmup_steps: Annotated[int, typer.Option(help="How long the rate rises.", min=1)] = 400,
-    weight_decay: Annotated[float, typer.Option(help="Of kernels alone.")] = 0.0,
-    label_smoothing: float = 0.1,
-    clip_norm: float = 1.0,
-    ema_momentum: Annotated[float | None, typer.Option(help="Average the weights, such as 0.999.")] = None,
+    epochs: options.Epochs = 10,
+    batch_tokens: options.BatchTokens = 2048,
+    batch_size: Annotated[int | None, typer.Option(help="Pairs per global batch, instead of --batch-tokens.", min=1)] = None,
+    buckets: Annotated[
+        int, typer.Option(help="Number of widths to pad to (1: longest text; 0: longest of each batch).", min=0)
+    ] = 8,
+    learning_rate: options.LearningRate = 1e-3,
+    schedule: Annotated[str, typer.Option(help="Decay after warm-up: cosine or inverse_sqrt.")] = "cosine",
+    warmup_steps: Annotated[int, typer.Option(help="Steps of learning-rate warm-up.", min=1)] = 400,
+    weight_decay: options.WeightDecay = 0.0,
+    label_smoothing: Annotated[float, typer.Option(help="Label-smoothing factor.")] = 0.1,
+    clip_norm: options.ClipNorm = 1.0,
+    ema_momentum: options.EmaMomentum = None,
     scheduled_sampling: Annotated[
-        float, typer.Option(help="How often a recurrent model reads its own tokens in the last epoch.", min=0.0, max=1.0)
+        float,
+        typer.Option(
+            help="Recurrent models only: probability of feeding back predicted tokens, reached in the last epoch.",
+            min=0.0,
+            max=1.0,
+        ),
     ] = 0.0,
-    max_source_length: Annotated[int | None, typer.Option(help="In tokens.", min=1)] = None,
-    max_target_length: Annotated[int | None, typer.Option(help="In tokens, with the end.", min=2)] = None,
+    max_source_length: Annotated[int | None, typer.Option(help="Longest source, in tokens.", min=1)] = None,
+    max_target_length: Annotated[
+        int | None, typer.Option(help="Longest target, in tokens, end token included.", min=2)
+    ] = None,
     too_long: Annotated[str, typer.Option(help="Longer pairs: drop, truncate or refuse.")] = "drop",
-    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.", callback=mixed_policy)] = None,
-    xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
-    strategy: Strategy = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
-    seed: Seed = 0,
+    mixed_precision: options.MixedPrecision = None,
+    xla: options.Xla = False,
+    strategy: options.Strategy = "none",
+    resume: options.Resume = False,
+    seed: options.Seed = 0,
 ):
-    """Train a model on pairs of texts.
+    """Train a sequence-to-sequence model on pairs of texts.
 
     Examples:
 
     textkit train dates --out runs/dates
 
-    textkit train g2p --model transformer --epochs 20 --out runs/g2p
+    textkit train g2p --model g2p_transformer --epochs 20 --out runs/g2p
 
-    textkit train pairs.tsv --model gru_additive --set attention=dot --vocabulary-size 4000 --out runs/mine
+    textkit train pairs.tsv --set attention=dot --vocabulary-size 4000 --out runs/mine
     """
     import keras
 
@@ -86,14 +114,14 @@ def train(
         config["dtype"] = mixed_precision
     if scheduled_sampling:
         config["scheduled_sampling"] = True
-        check_sizes_of(model_class, config)
+        options.check_sizes_of(model_class, config)
     replicas = get_strategy(strategy)
     pairs = _load(data, limit, on_corrupt, reverse)
     if symbols:
         pairs = dataclasses.replace(pairs, source_kind=symbols, target_kind=symbols)
     vocabularies = pairs.vocabularies(vocabulary_size, vocabulary_size, config.get("share_embeddings", False))
     source, target = vocabularies
-    keras.utils.set_random_seed(seed)  # of the new weights
+    keras.utils.set_random_seed(seed)  # for the initial weights
     with replicas.scope():
         made = model_class(**{**config, "source_vocabulary_size": source.size, "target_vocabulary_size": target.size})
     summary = fit(
@@ -127,7 +155,7 @@ def train(
 def evaluate(
     data: Data,
     model: Folder,
-    split: Split = "test",
+    split: options.Split = "test",
     limit: Limit = None,
     on_corrupt: OnCorrupt = "skip",
     reverse: Reverse = False,
@@ -141,13 +169,16 @@ def evaluate(
     reading: Reading = "same_step",
     too_long: TooLong = "truncate",
     metric: Annotated[
-        str | None, typer.Option(help="per, exact_match, bleu or rouge, each with its kin, instead of the data's own.")
+        str | None,
+        typer.Option(
+            help="per (and WER), exact_match (of dates also AER), bleu (and chrF) or rouge (default: set by the data)."
+        ),
     ] = None,
-    tokenize: Annotated[str, typer.Option(help="How BLEU splits words: 13a, zh, intl, char or none.")] = "13a",
-    out: JsonFile = None,
-    seed: Seed = 0,
+    tokenize: Annotated[str, typer.Option(help="Tokenizer of BLEU: 13a, zh, intl, char or none.")] = "13a",
+    out: options.JsonFile = None,
+    seed: options.Seed = 0,
 ):
-    """Translate a split and measure the answers: PER and WER, exact match and AER, BLEU and chrF, or ROUGE.
+    """Measure a sequence-to-sequence model on a split: PER, exact match, BLEU or ROUGE.
 
     Examples:
 
@@ -160,48 +191,48 @@ def evaluate(
 
     translator = Translator.load(model)
     pairs = _load(data, limit, on_corrupt, reverse)
-    options = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
-    options |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
-    options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    chosen = {"method": method, "beam_width": beam_width, "max_length": max_length, "seed": seed}
+    chosen |= {"length_penalty": length_penalty, "reading": reading, "too_long": too_long}
+    chosen |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     with progress_bar("translating") as progress:
-        metrics = measure(translator, pairs, split, metric=metric, tokenize=tokenize, progress=progress, **options)
+        metrics = measure(translator, pairs, split, metric=metric, tokenize=tokenize, progress=progress, **chosen)
     if out:
-        write_json(out, metrics)
+        options.write_json(out, metrics)
     typer.echo(json.dumps(metrics, indent=2))
 
 
-SMALL = "g2p_"  # presets that serve for all small tasks
+_SMALL = "g2p_"  # may be left out of a preset's name: these presets suit any small task
 
 
 def presets():
-    """The models that sequences are learned with, by name: {name: class}."""
+    """Presets of sequence-to-sequence models: {name: class}."""
     from textkit import RecurrentSeq2Seq, TransformerSeq2Seq
 
     return {name: model_class for model_class in (RecurrentSeq2Seq, TransformerSeq2Seq) for name in model_class.presets}
 
 
 def _sizes(name, changes):
-    """The class and constructor arguments of a preset, with some changed: ["attention=dot"]."""
+    """The class and constructor arguments of a preset, with `--set` options: ["attention=dot"]."""
     known = presets()
-    full = name if name in known else SMALL + name
+    full = name if name in known else _SMALL + name
     if full not in known:
-        raise unknown_name("model", name, [each.removeprefix(SMALL) for each in known])
+        raise unknown_name("model", name, known)
     model_class = known[full]
-    config = {**model_class.presets[full]["config"], **sizes(changes)}
-    check_sizes_of(model_class, config)
+    config = {**model_class.presets[full]["config"], **options.sizes(changes)}
+    options.check_sizes_of(model_class, config)
     return model_class, config
 
 
 def _load(data, limit, on_corrupt, reverse):
-    """Loads pairs, whatever they are."""
+    """Loads pairs from any source."""
     from textkit.datasets import load
 
     if data.startswith("tfds:"):
-        options = {"limit": limit, "reverse": reverse}
+        given = {"limit": limit, "reverse": reverse}
     elif reverse:
-        raise ValueError(f"Expected data of tensorflow_datasets to reverse. Received: data={data!r}")
+        raise options.not_applicable("reverse", "this data", "tfds:NAME", data=data)
     else:
-        options = {} if data in ("g2p", "dates") else {"on_corrupt": on_corrupt}
-    with reading_data():
-        pairs = load(data, **options)
+        given = {} if data in ("g2p", "dates") else {"on_corrupt": on_corrupt}
+    with options.reading_data():
+        pairs = load(data, **given)
     return pairs.limited(limit)

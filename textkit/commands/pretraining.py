@@ -6,45 +6,63 @@ from typing import Annotated
 
 import typer
 
-from shared_layers.runtime import mixed_policy, progress_bar
+from shared_layers.runtime import progress_bar
 from textkit.commands import options
 
 
 def pretrain(
     files: Annotated[
-        list[str], typer.Argument(help="Text files, a folder of train.txt and the like, or tfds:NAME.", metavar="FILES")
+        list[str],
+        typer.Argument(
+            help="Text files, a folder with train.txt (and validation.txt, test.txt), or tfds:NAME.", metavar="FILES"
+        ),
     ],
     out: options.Run,
     model: Annotated[
-        str, typer.Option(help="Sizes by name, with new weights; or the folder or file of a model, to go on from.")
+        str,
+        typer.Option(
+            help="Encoder preset, with new weights; or the folder, .keras file or hf://owner/repository of a model to "
+            "continue from."
+        ),
     ] = "rotary_mini",
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Folder of a tokenizer, see train-tokenizer; the model's own by default.")
+        Path | None, typer.Option(help="Folder of a tokenizer, see train-tokenizer (default: the model's own).")
     ] = None,
-    change: Annotated[list[str] | None, typer.Option("--set", help="Another size of it, such as num_layers=3.")] = None,
-    lines: Annotated[bool, typer.Option("--lines", help="Each line is a document, and not all up to an empty one.")] = False,
-    tag_mark: Annotated[str | None, typer.Option(help="What divides words from tags that are left out, such as /.")] = None,
-    on_corrupt: Annotated[str | None, typer.Option(help="Lines of files that are no text: skip or refuse.")] = None,
-    column: Annotated[str | None, typer.Option(help="The text of a set of several: a feature's name.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many documents of each split.", min=1)] = None,
-    epochs: Annotated[int, typer.Option(min=1)] = 10,
-    minutes: Annotated[float | None, typer.Option(help="To end by then, where the epochs would take longer.")] = None,
-    batch_tokens: Annotated[int, typer.Option(help="Tokens of a batch, of all replicas together.", min=1)] = 4096,
-    max_length: Annotated[int, typer.Option(help="Most tokens of a row.", min=3)] = 128,
-    mask_share: Annotated[float, typer.Option(help="Share of the tokens that are to be told.")] = 0.15,
-    whole_words: Annotated[bool, typer.Option("--whole-words", help="Mask all tokens between two spaces together.")] = False,
-    learning_rate: float = 5e-4,
-    warmup_steps: Annotated[int, typer.Option(help="How long the rate rises; at most a tenth of all steps.", min=0)] = 500,
-    weight_decay: Annotated[float, typer.Option(help="Of kernels alone.")] = 0.01,
-    clip_norm: float = 1.0,
-    ema_momentum: Annotated[float | None, typer.Option(help="Average the weights, such as 0.999.")] = None,
-    mixed_precision: Annotated[str | None, typer.Option(help="bfloat16 or float16.", callback=mixed_policy)] = None,
-    xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override one of the model's constructor arguments: num_layers=3. May be repeated."),
+    ] = None,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="One document per line (default: documents are separated by empty lines).")
+    ] = False,
+    tag_mark: Annotated[
+        str | None, typer.Option(help="Character between a word and its tag, such as /; tags are removed.")
+    ] = None,
+    on_corrupt: Annotated[str | None, typer.Option(help="Malformed lines: skip or refuse.")] = None,
+    column: Annotated[str | None, typer.Option(help="tfds only: the text feature to read.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most this many documents per split.", min=1)] = None,
+    epochs: options.Epochs = 10,
+    minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes, even if epochs remain.")] = None,
+    batch_tokens: options.BatchTokens = 4096,
+    max_length: Annotated[int, typer.Option(help="Longest row, in tokens.", min=3)] = 128,
+    mask_share: Annotated[float, typer.Option(help="Fraction of the tokens to predict.")] = 0.15,
+    whole_words: Annotated[
+        bool, typer.Option("--whole-words", help="Mask whole words: all tokens between two spaces together.")
+    ] = False,
+    learning_rate: options.LearningRate = 5e-4,
+    warmup_steps: Annotated[
+        int, typer.Option(help="Steps of learning-rate warm-up, at most a tenth of all steps.", min=0)
+    ] = 500,
+    weight_decay: options.WeightDecay = 0.01,
+    clip_norm: options.ClipNorm = 1.0,
+    ema_momentum: options.EmaMomentum = None,
+    mixed_precision: options.MixedPrecision = None,
+    xla: options.Xla = False,
     strategy: options.Strategy = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    resume: options.Resume = False,
     seed: options.Seed = 0,
 ):
-    """Train an encoder to tell masked words of plain text, and measure it on text that was held out.
+    """Pretrain an encoder by masked-language modelling on plain text, and measure it on held-out text.
 
     Examples:
 
@@ -68,10 +86,15 @@ def pretrain(
     options.check_sizes_of(TextEncoder, sizes)
     replicas = get_strategy(strategy)
     documents = _documents(files, limit, lines=lines, tag_mark=tag_mark, on_corrupt=on_corrupt, column=column)
-    keras.utils.set_random_seed(seed)  # of the new weights
+    keras.utils.set_random_seed(seed)  # for the initial weights
     with replicas.scope():
         made = _model(model, tokenizer, sizes)
-    given = {"batch_tokens": batch_tokens, "max_length": max_length, "mask_share": mask_share, "whole_words": whole_words}
+    given = {
+        "batch_tokens": batch_tokens,
+        "max_length": max_length,
+        "mask_selection_rate": mask_share,
+        "whole_words": whole_words,
+    }
     summary = fit(
         made,
         documents,
@@ -98,16 +121,17 @@ def pretrain(
 
 
 def _documents(files, limit, **given):
-    """Reads the documents; refuses options that such data do not have."""
+    """Reads the documents; refuses options that do not apply to them."""
     from textkit.datasets.documents import file_documents, tensorflow_documents
 
     sets = [file for file in files if file.startswith("tfds:")]
     if sets and len(files) > 1:
-        raise ValueError(f"Expected one set of tensorflow_datasets, or files. Received: {files}")
+        raise ValueError(f"Expected one tfds:NAME, or files. Received: files={files}")
     given = {key: value for key, value in given.items() if value}
     for key in given:
         if (key == "column") != bool(sets):
-            raise ValueError(f"Expected other data for --{key.replace('_', '-')}. Received: {files}")
+            kinds = ("tfds:NAME", "files") if sets else ("files", "tfds:NAME")
+            raise options.not_applicable(key, *kinds, files=files)
     with options.reading_data():
         if sets:
             return tensorflow_documents(sets[0].removeprefix("tfds:"), limit=limit, **given)
@@ -115,7 +139,7 @@ def _documents(files, limit, **given):
 
 
 def _model(source, tokenizer, sizes):
-    """A preset's sizes with new weights, or the model of a folder or a file; with its own tokenizer, or another."""
+    """A preset with new weights, or a saved model; with its own tokenizer, or another."""
     from textkit.heads import MaskedLanguageModel
     from textkit.presets import ENCODERS
     from textkit.tokenizer import Tokenizer
@@ -125,4 +149,4 @@ def _model(source, tokenizer, sizes):
         sizes = {**sizes, "tokenizer": read, "vocabulary_size": read.size, "pad_id": read.pad_id}
     if source in ENCODERS:
         return MaskedLanguageModel.from_preset(source, load_weights=False, **sizes)
-    return MaskedLanguageModel.from_preset(options.saved_model(source), **sizes)
+    return MaskedLanguageModel.from_preset(options.best_of_run(source), **sizes)
