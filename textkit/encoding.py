@@ -4,13 +4,31 @@ import numpy as np
 import tensorflow as tf
 
 INPUTS = ("token_ids", "segment_ids", "padding_mask")  # of a model
-DEFAULT_LENGTH = 512  # tokens of a row, where a model's positions have no end
+DEFAULT_LENGTH = 512  # tokens of a row, for models without learned positions
 _TEXTS_AT_ONCE = 1024
-_CHARACTERS_AT_ONCE = 2**20  # each text counted as the longest: a tokenizer pads them to it
+_CHARACTERS_AT_ONCE = 2**20  # of texts padded to the longest, as the tokenizer does
 
 
 def encode(tokenizer, texts, pairs=None, **options):
-    """Encodes texts however many they are.
+    """Encodes any number of texts, in chunks that bound the memory of the tokenizer.
+
+    Args:
+        tokenizer: `textkit.Tokenizer`.
+        texts: list of n str.
+        pairs: list of n str, the second text of each; or `None`.
+        **options: of `Tokenizer.encode`.
+
+    Returns:
+        dict of NumPy arrays (n, t), all padded to the longest; see `Tokenizer.encode`.
+
+    Raises:
+        ValueError: no texts, or see `Tokenizer.encode`.
+    """
+    return stack_rows(tokenizer, list(encoded_rows(tokenizer, texts, pairs, **options)))
+
+
+def encoded_rows(tokenizer, texts, pairs=None, **options):
+    """Encodes any number of texts, one row at a time and without padding.
 
     Args:
         tokenizer: `textkit.Tokenizer`.
@@ -18,14 +36,12 @@ def encode(tokenizer, texts, pairs=None, **options):
         pairs: list of str, the second text of each; or `None`.
         **options: of `Tokenizer.encode`.
 
-    Returns:
-        dict of arrays (n, t), all padded to the longest; see `Tokenizer.encode`.
+    Yields:
+        dict of NumPy arrays (t, ...) for each text, t its number of tokens; see `Tokenizer.encode`.
+
+    Raises:
+        ValueError: see `Tokenizer.encode`.
     """
-    return stack_rows(tokenizer, list(encoded_rows(tokenizer, texts, pairs, **options)))
-
-
-def encoded_rows(tokenizer, texts, pairs=None, **options):
-    """Yields what `encode` makes of each text, without padding: dict of arrays (t, ...)."""
     for chunk in _chunks([texts] if pairs is None else [texts, pairs]):
         encoded = tokenizer.encode(texts[chunk], None if pairs is None else pairs[chunk], **options)
         arrays = {name: values.numpy() for name, values in encoded.items()}
@@ -34,37 +50,67 @@ def encoded_rows(tokenizer, texts, pairs=None, **options):
 
 
 def stack_rows(tokenizer, rows):
-    """Puts rows of `encoded_rows` below one another: dict of arrays (n, t, ...)."""
+    """Stacks rows of `encoded_rows`, padded to the longest.
+
+    Args:
+        tokenizer: `textkit.Tokenizer`, which gives the padding id.
+        rows: list of n dicts of arrays (t, ...), all with the same keys.
+
+    Returns:
+        dict of NumPy arrays (n, t, ...), t that of the longest row.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("Expected at least one text. Received: none")
     fill = {"token_ids": tokenizer.pad_id, "segment_ids": 0, "padding_mask": False, "offsets": -1}
     return {name: _stack([row[name] for row in rows], fill[name]) for name in rows[0]}
 
 
 def in_pair(offsets):
-    """Says which tokens are of the second text of a pair: bool (..., n) of offsets (..., n, 2)."""
+    """Finds the tokens of the second text of a pair.
+
+    Args:
+        offsets: int tensor or array (..., n, 2), see `Tokenizer.encode`.
+
+    Returns:
+        bool tensor (..., n).
+    """
     special = offsets[..., 0] < 0
     # it begins after the second special token
     return ~special & (tf.cumsum(tf.cast(special, tf.int32), axis=-1) > 1)
 
 
 def count_longer(tokenizer, max_length, texts, pairs=None):
-    """Counts the texts that `encode` cuts to `max_length` tokens."""
-    # one token more says as much as all of them, in less memory
+    """Counts the texts that `encode` truncates to `max_length` tokens.
+
+    Args:
+        tokenizer: `textkit.Tokenizer`.
+        max_length: int, the maximum number of tokens, special tokens included.
+        texts: list of str.
+        pairs: list of str, the second text of each; or `None`.
+
+    Returns:
+        int.
+    """
+    # encoded to one token more, which is enough to see it and takes less memory than the whole texts
     rows = encoded_rows(tokenizer, texts, pairs, max_length=max_length + 1)
     return sum(len(row["token_ids"]) > max_length for row in rows)
 
 
 def most_tokens(model, max_length=None):
-    """The most tokens of a row that a model reads.
+    """The maximum number of tokens of a row for a model.
 
     Args:
         model: a `TextEncoder`, or a model with a head on one, with a tokenizer.
-        max_length: int, what was asked for; or `None` for as many as the model has learned positions for.
+        max_length: int, the requested length; or `None` for the number of learned positions.
 
     Returns:
-        int, or `None` for any number: nothing was asked for, and the positions have no end.
+        int, or `None` if there is no limit: `max_length` is `None` and the positions are not learned.
 
     Raises:
-        ValueError: no tokenizer or one of more ids than the model's, or a length beyond its positions.
+        ValueError: no tokenizer, one with more ids than the model, or a length beyond the model's positions.
     """
     tokenizer, config = model.tokenizer, getattr(model, "encoder", model).config
     if tokenizer is None:
@@ -72,7 +118,7 @@ def most_tokens(model, max_length=None):
     if tokenizer.size > config["vocabulary_size"]:
         raise ValueError(
             f"Expected a tokenizer of at most the model's {config['vocabulary_size']} ids. "
-            f"Received: {tokenizer.size} of the tokenizer"
+            f"Received: a tokenizer of {tokenizer.size} ids"
         )
     positions = config["max_sequence_length"] if config["positions"] == "learned" else None
     if None not in (positions, max_length) and max_length > positions:
@@ -81,8 +127,8 @@ def most_tokens(model, max_length=None):
 
 
 def _chunks(columns):
-    """Yields slices of texts that are encoded together: a long one with few others."""
-    # what is no str, and columns of unlike lengths, the tokenizer refuses
+    """Yields slices of texts that are encoded together: a long text with few others."""
+    # the tokenizer checks the types and the number of pairs
     start = longest = 0
     for stop, texts in enumerate(zip(*columns, strict=False)):
         length = sum(len(str(text)) for text in texts)
@@ -95,7 +141,7 @@ def _chunks(columns):
 
 
 def _stack(rows, fill):
-    """Arrays (t, ...) of unlike lengths as one, (n, most t, ...), padded with `fill`."""
+    """Stacks arrays (t, ...) of different lengths to one (n, max t, ...), padded with `fill`."""
     stacked = np.full((len(rows), max(map(len, rows)), *rows[0].shape[1:]), fill, rows[0].dtype)
     for place, row in zip(stacked, rows, strict=True):
         place[: len(row)] = row

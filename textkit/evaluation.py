@@ -1,4 +1,4 @@
-"""How well a translator does on pairs that it has not seen, by the metrics that their task is published with."""
+"""Evaluation of a translator on a split of pairs, by the metrics that are customary for the task."""
 
 import inspect
 
@@ -10,24 +10,22 @@ from textkit.datasets.splits import SPLITS
 METRICS = ("per", "exact_match", "bleu", "rouge")
 
 
-def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokenize="13a", progress=None, **options):
-    """Translates a split and measures what came out.
+def evaluate(translator, pairs, split="test", *, metric=None, tokenize="13a", progress=None, **options):
+    """Translates a split and measures the answers.
 
     Args:
         translator: a `textkit.Translator`.
-        pairs: `textkit.datasets.Pairs`.
+        pairs: `textkit.datasets.Pairs`; `pairs.limited(count)` for fewer.
         split: "train", "validation" or "test".
-        metric: what is measured: "per" and WER, of pronunciations; "exact_match" and, of dates in characters where the
-            model has attention, AER; "bleu" and chrF, of translations; "rouge", of summaries. `None` means that of the
-            pairs.
-        limit: int, the first so many pairs; `None` for all.
-        tokenize: str, for BLEU, see `textkit.metrics.bleu`: "zh" for Chinese.
+        metric: str: "per" (with WER) for pronunciations; "exact_match" (with AER for dates in characters, if the model has
+            attention); "bleu" (with chrF) for translations; "rouge" for summaries. `None` for the metric of the pairs.
+        tokenize: str, the tokenizer of BLEU, see `textkit.metrics.bleu`: "zh" for Chinese.
         progress: callable of (done, total), or `None`.
-        **options: of `textkit.Translator.translate`, such as `method` and `beam_width`.
+        **options: see `textkit.Translator.translate`, such as `method` and `beam_width`.
 
     Returns:
-        dict, ready for JSON: "data", "split", "num_examples", and "per" and "wer" (shares), or "exact_match" and "aer"
-        (shares), or "bleu" and "chrf" (0 .. 100), or "rouge1", "rouge2" and "rougeL" (shares).
+        dict, ready for JSON: "data", "split", "num_examples", and "per" and "wer" (0 to 1), or "exact_match" and "aer"
+        (0 to 1), or "bleu" and "chrf" (0 to 100), or "rouge1", "rouge2" and "rougeL" (0 to 1).
 
     Raises:
         ValueError: an unknown split or metric, no pairs, dates in characters that are not those of
@@ -38,9 +36,9 @@ def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokeni
     metric = pairs.metric if metric is None else metric
     if metric not in METRICS:
         raise unknown_name("metric", metric, METRICS)
-    examples = getattr(pairs, split)[:limit]
+    examples = getattr(pairs, split)
     if not examples:
-        raise ValueError(f"Expected pairs to translate. Received: none in {split} of {pairs.name!r}, {limit=}")
+        raise ValueError(f"Expected pairs to translate. Received: none in {split} of {pairs.name!r}")
     sources, references = [source for source, _ in examples], [targets for _, targets in examples]
     kinds = {translator.source_vocabulary.kind, translator.target_vocabulary.kind}
     has_gold = metric == "exact_match" and pairs.name == "dates" and kinds == {"characters"}
@@ -66,10 +64,10 @@ def evaluate(translator, pairs, split="test", *, metric=None, limit=None, tokeni
 
 
 def _gold(split, sources):
-    """The alignments of dates that are among those drawn by default."""
+    """The `DatedText` of each source, from the dates that `textkit.datasets.load("dates")` draws by default."""
     count = inspect.signature(date_pairs).parameters[split].default
     drawn = {text.source: text for text in dated_texts(split, max(count, len(sources)))}
     others = [source for source in sources if source not in drawn]
     if others:
-        raise ValueError(f"Expected dates as they are drawn by default. Received: others, such as {others[0]!r}")
+        raise ValueError(f"Expected the dates of textkit.datasets.load('dates'). Received: others, such as {others[0]!r}")
     return [drawn[source] for source in sources]

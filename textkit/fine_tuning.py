@@ -1,4 +1,4 @@
-"""Fine-tuning of a model with a head: one call from labelled texts to a run; TensorFlow only."""
+"""Fine-tuning of a model with a head on labelled texts, in one call; TensorFlow only."""
 
 import json
 import pathlib
@@ -16,8 +16,8 @@ _RANGES = {
     "warmup": ("in [0, 0.5]", lambda value: 0 <= value <= 0.5),
     "patience": ("at least 1, or None", lambda value: value is None or value >= 1),
 }
-_OLD = ("last.keras", "report.json", "time.json")  # of an earlier run, which would pass for this one's
-_KEPT = ("class_names", "pooling", "problem", "tokenizer")  # what a run that goes on may not change, and weights do not show
+_OLD = ("last.keras", "report.json", "time.json")  # removed by a new run: they would be taken for its own
+_KEPT = ("class_names", "pooling", "problem", "tokenizer")  # may not change on resume; the weights alone do not show it
 
 
 def fine_tune(
@@ -44,55 +44,56 @@ def fine_tune(
     seed=0,
     progress=True,
 ):
-    """Trains a model with a head on labelled texts: AdamW, a warm-up and half a cosine.
+    """Fine-tunes a model with a head on labelled texts: AdamW, warm-up and cosine decay.
 
-    The folder gets `best.keras`, `last.keras` (to resume from) and `logs/` for TensorBoard. The best is the one of the
-    highest accuracy in validation, of texts or of words; of spans, of several classes and of numbers, the one of the lowest
-    loss. The tokenizer is in both files.
+    The folder gets `best.keras`, `last.keras` (to resume from) and `logs/` for TensorBoard. The best epoch has the highest
+    validation accuracy (single-label texts, words), or the lowest validation loss (spans, multi-label texts, regression).
+    Both files include the tokenizer.
 
     Args:
         model: a `TextClassifier`, `TokenClassifier` or `SpanClassifier` with a tokenizer, made under the strategy's scope,
-            and with `dtype="mixed_bfloat16"` or "mixed_float16" for mixed precision. It is compiled here, named after the
-            data's classes if it has no names, and left with the weights of the last epoch, or their moving average.
+            and with `dtype="mixed_bfloat16"` or "mixed_float16" for mixed precision. It is compiled here, takes the class
+            names of the data if it has none, and ends with the weights of the last epoch, or their moving average.
         data: what `textkit.datasets.labelled.load` returns.
-        folder: str or path-like, of the run.
-        epochs: int.
-        batch_size: int, the most rows of a batch, of all replicas together.
+        folder: str or path-like, the folder of the run.
+        epochs: int, the number of epochs.
+        batch_size: int, the maximum number of rows of a batch, over all replicas.
         buckets: int, how many widths texts are padded to, see `textkit.datasets.buckets.Buckets`.
-        learning_rate: float, the highest.
-        layer_decay: float in (0, 1], what the rate of each layer is multiplied by, for each layer above it; 1 trains all
-            alike. The head, the pooler and the last norm have the whole rate, the embeddings the lowest.
-        freeze: int, so many of the encoder's layers, from the first on, and the embeddings, stay as they are, also
-            afterwards; 0 trains all.
-        warmup: float in [0, 0.5], the share of all steps in which the rate rises.
-        weight_decay: float, on kernels alone, see `shared_layers.runtime.make_optimizer`.
-        clip_norm: float, the most that the norm of all gradients together may be; or `None`.
-        class_weights: how much an example of each class counts in training: "balanced" (as much as that all classes count
-            alike), a dict {name: weight}, 1 for those not in it, or `None`. Of single classes of texts or words.
-        patience: int, after how many epochs without a better one training ends; or `None`.
-        max_length: int, the most tokens of a row; `None` for as many as the model has learned positions for, or 512 where
-            these have no end; of spans for 384, or fewer where the model has fewer positions.
-        stride: int, of spans, how many tokens after a window the next one begins; `None` for 128.
-        ema_momentum: float in [0, 1), of a moving average of the weights, which is then what is validated and kept as the
-            best; or `None`.
-        jit_compile: bool or "auto", whether XLA compiles the step, once for each bucket.
-        resume: bool, whether to go on from the folder's `last.keras`, if there is one. Given the same arguments, a run that
-            was interrupted ends with the weights of one that was not.
-        seed: int, of the order of texts and of dropout.
-        progress: bool, whether to show, on standard error, a bar and a line for each epoch.
+        learning_rate: float, the peak.
+        layer_decay: float in (0, 1], layer-wise learning rate decay: each layer's rate is that of the layer above times
+            this factor. The head, the pooler and the final norm have the full rate, the embeddings the lowest.
+        freeze: int, the number of encoder layers, from the first on, that are frozen with the embeddings, also after
+            training; 0 trains all.
+        warmup: float in [0, 0.5], the fraction of all steps used for warm-up.
+        weight_decay: float, on kernels only, see `shared_layers.runtime.make_optimizer`.
+        clip_norm: float, the maximum global norm of the gradients; or `None`.
+        class_weights: loss weights of the classes, single-label texts and words only: "balanced" (inverse class frequency),
+            a dict {name: weight} with 1 for missing names, or `None`.
+        patience: int, the number of epochs without improvement after which training ends; or `None`.
+        max_length: int, the maximum number of tokens of a row. `None` for the number of learned positions of the model, or
+            512 if its positions are not learned; for spans 384, or the number of positions if that is smaller.
+        stride: int, spans only: tokens from the start of one window to the start of the next; `None` for 128. It is at most
+            the number of context tokens of a window.
+        ema_momentum: float in [0, 1), for a moving average of the weights, which is then validated and saved as the best;
+            or `None`.
+        jit_compile: bool or "auto", whether XLA compiles the training step, once for each bucket.
+        resume: bool, whether to continue from the folder's `last.keras`, if there is one. With the same arguments, an
+            interrupted and resumed run ends with the same weights as an uninterrupted one.
+        seed: int, for the order of texts and dropout.
+        progress: bool, whether to show a progress bar and a line for each epoch on standard error.
 
     Returns:
         dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" or "best_loss" (of
-        validation), "num_cut" (how many examples of train have more tokens than the model is given: texts or, of spans,
-        questions), and "history" {metric: values of the epochs trained now}.
+        validation), "num_cut" (the number of truncated training texts; for spans, of truncated questions), and "history"
+        {metric: values of the epochs of this call}.
 
     Raises:
         ValueError: an option out of its range, a model without a head or a tokenizer, data of another task, problem or
-            number of classes, a checkpoint of another model; in training, a loss that is no longer finite.
-        OSError: the folder cannot be made.
+            number of classes, a checkpoint of another model; in training, a loss that is not finite.
+        OSError: the folder cannot be created.
 
     Reference:
-        Devlin et al. 2019, appendix A.3; Clark et al. 2020 (ELECTRA), appendix B (rates that decay by layer).
+        Devlin et al. 2019, appendix A.3; Clark et al. 2020 (ELECTRA), appendix B (layer-wise learning rate decay).
     """
     check_ranges(
         _RANGES,
@@ -149,11 +150,11 @@ def fine_tune(
 
 
 def freeze_layers(model, count):
-    """Keeps the embeddings and an encoder's first layers from being trained.
+    """Freezes the embeddings and the first layers of an encoder.
 
     Args:
         model: a model with a head.
-        count: int, so many layers; 0 freezes nothing.
+        count: int, the number of layers; 0 freezes nothing, the embeddings included.
 
     Raises:
         ValueError: the encoder has fewer layers.
@@ -167,14 +168,14 @@ def freeze_layers(model, count):
 
 
 def rate_multipliers(model, layer_decay):
-    """The share of the learning rate that each variable of an encoder trains at.
+    """Computes the learning rate factors of an encoder's variables for layer-wise decay.
 
     Args:
         model: a model with a head.
         layer_decay: float, see `fine_tune`.
 
     Returns:
-        dict {path of a variable: float}, of those that are not trained at the whole rate.
+        dict {path of a variable: float}; variables that are not in it train at the full rate.
     """
     encoder = model.encoder
     below = [_embeddings(encoder), *([layer] for layer in encoder.encoder_layers)]
@@ -188,15 +189,15 @@ def rate_multipliers(model, layer_decay):
 
 
 def begin_run(folder, first_epoch, model):
-    """Makes the folder one of this model's run; where a run goes on, sees that it is.
+    """Prepares the folder of a run: removes an earlier run's files, or checks that a resumed run has the same model.
 
     Args:
-        folder: `pathlib.Path`.
+        folder: `pathlib.Path`, the folder of the run.
         first_epoch: int, 0 for a new run.
-        model: the model, compiled under its strategy.
+        model: the compiled model.
 
     Raises:
-        ValueError: the run began with a model of another tokenizer, pooling, problem or other names of classes.
+        ValueError: on resume, the run started with another tokenizer, pooling, problem or other class names.
     """
     if not first_epoch:
         if is_chief(model.distribute_strategy):
@@ -208,7 +209,10 @@ def begin_run(folder, first_epoch, model):
     config = json.loads(json.dumps(model.get_config(), default=str))
     for name in _KEPT:
         if known.get(name) != config.get(name):
-            raise ValueError(f"Expected the {name} that the run began with. Received: others, to resume {str(folder)!r}")
+            raise ValueError(
+                f"Expected the {name} that this run started with, to resume it. "
+                f"Received: a different {name}, folder={str(folder)!r}"
+            )
 
 
 def _embeddings(encoder):

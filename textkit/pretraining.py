@@ -1,4 +1,4 @@
-"""Pretraining on masked words: one call from plain text to an encoder; TensorFlow only."""
+"""Masked-language-model pretraining: one call from plain text to an encoder; TensorFlow only."""
 
 import itertools
 import json
@@ -19,11 +19,11 @@ from textkit.heads import MaskedLanguageModel
 _RANGES = {
     **TRAINING_RANGES,
     "minutes": ("above 0, or None", lambda value: value is None or value > 0),
-    "mask_share": ("in (0, 1)", lambda value: 0 < value < 1),
+    "mask_selection_rate": ("in (0, 1)", lambda value: 0 < value < 1),
     "warmup_steps": ("at least 0", lambda value: value >= 0),
 }
-_TIME = "time.json"  # of a run with a limit
-_LEAST_MASKABLE = 0.5  # with less, a few short words are told again and again
+_TIME = "time.json"  # of a run with a time limit
+_LEAST_MASKABLE = 0.5  # below this, the same few short words are masked again and again
 
 
 def pretrain(
@@ -36,7 +36,7 @@ def pretrain(
     batch_tokens=4096,
     buckets=8,
     max_length=128,
-    mask_share=0.15,
+    mask_selection_rate=0.15,
     whole_words=False,
     cross_documents=True,
     cut_sentences=True,
@@ -50,62 +50,62 @@ def pretrain(
     seed=0,
     progress=True,
 ):
-    """Trains a model to tell masked words, others in each epoch, with AdamW, a warm-up and a straight line to 0.
+    """Trains a masked language model with AdamW, warm-up and linear decay to 0; masks are drawn anew in each epoch.
 
-    The folder gets `best.keras` (by the share of the validation's masked tokens that are told), `last.keras` (to resume
-    from) and `logs/` for TensorBoard. Any model with a head is made from the best one: `TextClassifier.from_preset(
+    The folder gets `best.keras` (by accuracy on the masked tokens of the validation split), `last.keras` (to resume from)
+    and `logs/` for TensorBoard. Any model with a head can start from the best one: `TextClassifier.from_preset(
     "folder/best.keras", num_classes=2)`.
 
     Args:
         model: a `MaskedLanguageModel` with a tokenizer, made under the strategy's scope, and with `dtype="mixed_bfloat16"`
-            or "mixed_float16" for mixed precision. It is compiled here, and left with the weights of the last epoch, or
+            or "mixed_float16" for mixed precision. It is compiled here, and ends with the weights of the last epoch, or
             their moving average.
         documents: `textkit.datasets.documents.Documents`.
-        folder: str or path-like, of the run.
-        epochs: int, how often the text is gone through at most.
-        minutes: float, how long that takes at most, validation and earlier parts of a resumed run included; the rate falls
-            to 0 at the end of these or of the epochs, whichever comes first. `None` for as long as it takes; the only
-            choice of several workers, who have a clock each.
-        batch_tokens: int, the most tokens of a batch, of all replicas together.
+        folder: str or path-like, the folder of the run.
+        epochs: int, the maximum number of epochs.
+        minutes: float, the time limit, which includes validation and earlier parts of a resumed run. The learning rate
+            reaches 0 at this limit or after `epochs`, whichever comes first. `None` for no limit, which several workers
+            need: each has its own clock.
+        batch_tokens: int, the maximum number of tokens of a batch, over all replicas.
         buckets: int, see `textkit.datasets.masking.masked_batches`.
-        max_length: int, the most tokens of a row, and at most the model's positions.
-        mask_share: float in (0, 1), the share of the tokens that are to be told.
-        whole_words: bool, whether all tokens between two spaces are masked together. Words of more tokens than the share of
-            their row are never masked.
+        max_length: int, the maximum number of tokens of a row; at most the model's positions.
+        mask_selection_rate: float in (0, 1), the fraction of tokens selected for prediction.
+        whole_words: bool, whether all tokens between two spaces are masked together. Words with more tokens than
+            `mask_selection_rate` allows in their row are never masked.
         cross_documents: bool, see `textkit.datasets.masking.pack`.
-        cut_sentences: bool, the same.
-        learning_rate: float, the highest.
-        warmup_steps: int, how long it rises; at most a tenth of all steps.
-        weight_decay: float, on kernels alone, see `shared_layers.runtime.make_optimizer`.
-        clip_norm: float, the most that the norm of all gradients together may be; or `None`.
-        ema_momentum: float in [0, 1), of a moving average of the weights, which is then what is validated and kept as the
-            best; or `None`.
-        jit_compile: bool or "auto", whether XLA compiles the step, once for each bucket.
-        resume: bool, whether to go on from the folder's `last.keras`, if there is one. Given the same arguments, and no
-            `minutes`, a run that was interrupted ends with the weights of one that was not.
-        seed: int, of the masks, the order of rows and dropout.
-        progress: bool, whether to show, on standard error, a bar and a line for each epoch.
+        cut_sentences: bool, see `textkit.datasets.masking.pack`.
+        learning_rate: float, the peak.
+        warmup_steps: int, steps of linear warm-up; at most a tenth of all steps.
+        weight_decay: float, on kernels only, see `shared_layers.runtime.make_optimizer`.
+        clip_norm: float, the maximum global norm of the gradients; or `None`.
+        ema_momentum: float in [0, 1), for a moving average of the weights, which is then validated and saved as the best;
+            or `None`.
+        jit_compile: bool or "auto", whether XLA compiles the training step, once for each bucket.
+        resume: bool, whether to continue from the folder's `last.keras`, if there is one. With the same arguments and
+            without `minutes`, an interrupted and resumed run ends with the same weights as an uninterrupted one.
+        seed: int, for the masks, the order of rows and dropout.
+        progress: bool, whether to show a progress bar and a line for each epoch on standard error.
 
     Returns:
         dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" (of validation),
-        "baseline_token" (the most frequent one of training), "baseline_accuracy" (of whom always tells that one) and
-        "history" {metric: values of the epochs trained now}, with the perplexity of masked tokens.
+        "baseline_token" (the most frequent token of train), "baseline_accuracy" (of always predicting that token) and
+        "history" {metric: values of the epochs of this call}, with the perplexity of masked tokens.
 
     Raises:
-        ValueError: an option out of its range, another model or one without a tokenizer, text of too few tokens or of too
-            few words that can be masked whole, a checkpoint of another model, a run that began with another tokenizer; in
-            training, a loss that is no longer finite.
-        OSError: the folder cannot be made.
+        ValueError: an option out of its range, a model of another class or without a tokenizer, too few tokens or too few
+            words that can be masked as a whole, a checkpoint of another model, a resumed run with another tokenizer; in
+            training, a loss that is not finite.
+        OSError: the folder cannot be created.
 
     Reference:
-        Devlin et al. 2019, section 3.1 and appendix A.2; Liu et al. 2019 (RoBERTa), section 4: masks drawn anew, rows of
-        full sentences, no next sentence to predict.
+        Devlin et al. 2019, section 3.1 and appendix A.2; Liu et al. 2019 (RoBERTa), section 4: dynamic masking,
+        full sentences, no next-sentence prediction.
     """
     check_ranges(
         _RANGES,
         epochs=epochs,
         minutes=minutes,
-        mask_share=mask_share,
+        mask_selection_rate=mask_selection_rate,
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
         weight_decay=weight_decay,
@@ -114,19 +114,20 @@ def pretrain(
     )
     strategy = model.distribute_strategy
     if minutes is not None and isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        raise ValueError(f"Expected epochs alone of several workers, who have a clock each. Received: minutes={minutes}")
+        raise ValueError(f"Expected no time limit with several workers: each has its own clock. Received: {minutes=}")
     folder = pathlib.Path(folder)
     packing = {"whole_words": whole_words, "cross_documents": cross_documents, "cut_sentences": cut_sentences}
     packed = {split: pack_split(model, documents, split, max_length, **packing) for split in ("train", "validation")}
     for split, rows in packed.items():
-        share = maskable_share(rows, mask_share) if whole_words else 1.0
+        share = maskable_share(rows, mask_selection_rate) if whole_words else 1.0
         if share < _LEAST_MASKABLE:
             raise ValueError(
-                "Expected spaces between words, for whole_words: one of more tokens than mask_share of its row is never "
-                f"masked. Received: {split} with {share:.0%} of what is to be told in shorter words, {mask_share=}"
+                "Expected spaces between words for whole_words=True: words with more tokens than mask_selection_rate of "
+                f"their row are never masked. Received: {split} with {share:.0%} of the tokens to mask in shorter words, "
+                f"{mask_selection_rate=}"
             )
     given = {
-        "rate": mask_share,
+        "mask_selection_rate": mask_selection_rate,
         "whole_words": whole_words,
         "batch_tokens": batch_tokens,
         "buckets": buckets,
@@ -165,32 +166,45 @@ def pretrain(
 
 
 def evaluate_masked(
-    model, documents, split="test", *, batch_tokens=4096, max_length=128, mask_share=0.15, whole_words=False, **packing
+    model,
+    documents,
+    split="test",
+    *,
+    batch_tokens=4096,
+    max_length=128,
+    mask_selection_rate=0.15,
+    whole_words=False,
+    **packing,
 ):
-    """Measures how well masked words are told, beside telling the most frequent one always.
+    """Measures accuracy and perplexity on masked tokens, and the accuracy of always predicting the most frequent token.
 
     Args:
         model: a `MaskedLanguageModel` with a tokenizer; it is compiled here.
-        documents: `textkit.datasets.documents.Documents`; the most frequent token is that of its train.
-        split: "train", "validation" or "test". The same tokens of it are masked every time.
-        batch_tokens: int, see `pretrain`, as the others.
-        max_length: int.
-        mask_share: float.
-        whole_words: bool.
-        **packing: `cross_documents` and `cut_sentences`.
+        documents: `textkit.datasets.documents.Documents`; the most frequent token is that of the train split.
+        split: "train", "validation" or "test". The same tokens are masked in every call.
+        batch_tokens: int, see `pretrain`.
+        max_length: int, see `pretrain`.
+        mask_selection_rate: float in (0, 1), see `pretrain`.
+        whole_words: bool, see `pretrain`.
+        **packing: `cross_documents` and `cut_sentences`, see `pretrain`.
 
     Returns:
-        dict, ready for JSON: "split", "num_tokens" (that were masked), "accuracy", "perplexity", "baseline_token" and
-        "baseline_accuracy"; of no tokens, as all words are too long to be masked whole, numbers are `None`.
+        dict, ready for JSON: "split", "num_tokens" (masked tokens), "accuracy", "perplexity", "baseline_token" and
+        "baseline_accuracy". If no token is masked, as all words are too long for `whole_words`, the metrics are `None`.
 
     Raises:
-        ValueError: an option out of its range, another model or one without a tokenizer, or text of too few tokens.
+        ValueError: an option out of its range, a model of another class or without a tokenizer, or too few tokens.
     """
     packing = {"whole_words": whole_words, "cross_documents": True, "cut_sentences": True, **packing}
     packed = pack_split(model, documents, split, max_length, **packing)
     multiple_of = model.distribute_strategy.num_replicas_in_sync
     batches = masked(
-        model, packed, rate=mask_share, whole_words=whole_words, batch_tokens=batch_tokens, multiple_of=multiple_of
+        model,
+        packed,
+        mask_selection_rate=mask_selection_rate,
+        whole_words=whole_words,
+        batch_tokens=batch_tokens,
+        multiple_of=multiple_of,
     )
     with model.distribute_strategy.scope():
         compile_masked(model)
@@ -206,29 +220,30 @@ def evaluate_masked(
 
 
 def pack_split(model, documents, split, max_length, whole_words, cross_documents, cut_sentences):
-    """Rows of a split's tokens, see `textkit.datasets.masking.pack`.
+    """Packs a split into rows of tokens, see `textkit.datasets.masking.pack`.
 
     Args:
         model: a `MaskedLanguageModel` with a tokenizer.
         documents: `textkit.datasets.documents.Documents`.
         split: "train", "validation" or "test".
-        max_length: int, see `pretrain`, as the others.
-        whole_words: bool.
-        cross_documents: bool.
-        cut_sentences: bool.
+        max_length: int, see `pretrain`.
+        whole_words: bool, see `pretrain`.
+        cross_documents: bool, see `textkit.datasets.masking.pack`.
+        cut_sentences: bool, see `textkit.datasets.masking.pack`.
 
     Returns:
-        dict of arrays (n, t).
+        dict of arrays (n, t), see `textkit.datasets.masking.pack`.
 
     Raises:
-        ValueError: another model, one whose tokenizer has no mask or too many ids, or a length beyond its positions.
+        ValueError: a model of another class, a tokenizer without a mask token or with more ids than the model, or a length
+            beyond the model's positions.
     """
     if not isinstance(model, MaskedLanguageModel):
         raise ValueError(f"Expected a MaskedLanguageModel. Received: {type(model).__name__}")
     tokenizer = model.tokenizer
     if tokenizer is None or tokenizer.mask_id is None:
-        received = "no tokenizer" if tokenizer is None else f"one of {tokenizer.get_config()['kind']} without"
-        raise ValueError(f"Expected a model whose tokenizer has a mask, such as '[MASK]'. Received: {received}")
+        received = "no tokenizer" if tokenizer is None else f"a {tokenizer.kind!r} tokenizer without one"
+        raise ValueError(f"Expected a model whose tokenizer has a mask token, such as '[MASK]'. Received: {received}")
     max_length = most_tokens(model, max_length)
     kept = getattr(documents, split)
     lines = [line for document in kept for line in document]
@@ -252,7 +267,16 @@ def pack_split(model, documents, split, max_length, whole_words, cross_documents
 
 
 def masked(model, packed, **options):
-    """Batches of a model's rows, see `textkit.datasets.masking.masked_batches`."""
+    """Makes masked batches with the ids of a model's tokenizer.
+
+    Args:
+        model: with a tokenizer.
+        packed: dict of arrays, as returned by `pack_split`.
+        **options: see `textkit.datasets.masking.masked_batches`.
+
+    Returns:
+        `tf.data.Dataset`, see `textkit.datasets.masking.masked_batches`.
+    """
     tokenizer = model.tokenizer
     special = {tokenizer.pad_id, tokenizer.unknown_id, tokenizer.start_id, tokenizer.end_id, tokenizer.mask_id} - {None}
     return masked_batches(
@@ -261,27 +285,33 @@ def masked(model, packed, **options):
 
 
 def compile_masked(model, optimizer=None, jit_compile=False):
-    """Compiles a model for `masked` batches."""
-    # a mean over the weights, so that rows that fill a batch, and places where nothing is masked, count for nothing
+    """Compiles a model for batches of `masked`.
+
+    Args:
+        model: a `MaskedLanguageModel`.
+        optimizer: `keras.optimizers.Optimizer`; `None` for evaluation only.
+        jit_compile: bool or "auto", whether XLA compiles the step.
+    """
+    # a weighted mean: repeated rows and unused mask positions have weight 0
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
     metrics = [
         keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        # the loss of an epoch is a mean over rows, of which some have more masked tokens than others
+        # unlike the loss of an epoch, a mean over masked tokens, not over batches
         keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
     ]
     model.compile(optimizer, loss, weighted_metrics=metrics, jit_compile=jit_compile)
 
 
 def baseline(model, packed, batches):
-    """What always telling the most frequent token achieves.
+    """Measures the accuracy of always predicting the most frequent token.
 
     Args:
         model: with a tokenizer.
-        packed: dict of arrays, the rows whose most frequent token it is.
-        batches: finite `tf.data.Dataset`, of `masked`.
+        packed: dict of arrays, as returned by `pack_split`: the rows in which tokens are counted.
+        batches: finite `tf.data.Dataset`, as returned by `masked`.
 
     Returns:
-        dict of "baseline_token", str, and "baseline_accuracy", float, or `None` where nothing is masked.
+        dict of "baseline_token", str, and "baseline_accuracy", float, or `None` if nothing is masked.
     """
     token = int(np.bincount(packed["token_ids"][packed["word_ids"] >= 0]).argmax())
     hits = total = 0.0
@@ -293,17 +323,16 @@ def baseline(model, packed, batches):
 
 
 class LinearRate(keras.callbacks.Callback):
-    """Raises the learning rate in a straight line, lets it fall in another to 0, and ends training in time.
+    """Linear warm-up and linear decay of the learning rate to 0, by steps or by time, and an end at the time limit.
 
-    It also adds the perplexity to an epoch's metrics.
+    It also adds the perplexity to the metrics of each epoch.
 
     Args:
-        peak: float.
-        warmup_steps: int.
-        total_steps: int, after which the rate is 0.
-        minutes: float, after which the rate is 0 and training ends, if that is before; or `None`.
-        path: `pathlib.Path` of a file that says, where there are `minutes`, how many seconds have passed, for a run that
-            goes on.
+        peak: float, the maximum learning rate.
+        warmup_steps: int, steps of linear warm-up.
+        total_steps: int, the step at which the rate is 0.
+        minutes: float, the time at which the rate is 0 and training ends, if that comes first; or `None`.
+        path: `pathlib.Path` of the file that keeps the elapsed seconds for a resumed run; used with `minutes` only.
     """
 
     def __init__(self, peak, warmup_steps, total_steps, minutes, path):
@@ -314,33 +343,37 @@ class LinearRate(keras.callbacks.Callback):
         self._before = 0.0
 
     def begin(self, first_epoch):
-        """Starts the clock, where a run goes on at the seconds that have passed."""
+        """Starts the clock; a resumed run continues from its elapsed seconds.
+
+        Args:
+            first_epoch: int, 0 for a new run.
+        """
         if first_epoch and self.path.is_file():
             self._before = json.loads(self.path.read_text())["seconds"]
         self._began = time.monotonic()
 
     def passed(self):
-        """Seconds since the run began."""
+        """Seconds of training so far, with those before a resume."""
         return self._before + time.monotonic() - self._began
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Counts the steps."""
+        """Restarts the count of steps at the first of the epoch."""
         self._steps = itertools.count(epoch * self.params["steps"])
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Sets the rate of this step."""
+        """Sets the learning rate of this step."""
         step = next(self._steps)
         rise = min(1.0, (step + 1) / (self.warmup_steps + 1))
         left = 1 - max(step / self.total_steps, self.passed() / self.seconds)
         self.model.optimizer.learning_rate = self.peak * rise * max(left, 0.0)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Ends training when the time is over."""
+        """Ends training at the time limit."""
         if self.passed() >= self.seconds:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        """Adds the perplexity, and notes the time."""
+        """Adds the perplexity, and saves the elapsed time."""
         logs |= {f"{part}perplexity": math.exp(min(logs[f"{part}cross_entropy"], 700.0)) for part in ("", "val_")}
         if math.isfinite(self.seconds) and is_chief(self.model.distribute_strategy):
             with write_aside(self.path) as temporary:

@@ -1,6 +1,6 @@
-"""Tokenizer: text to the ids that an encoder reads, in the graph, and where in the text each of them came from.
+"""Tokenizer: from text to token ids and character offsets, in a TensorFlow graph.
 
-TensorFlow only, as all work on strings is.
+TensorFlow only: other backends have no string tensors.
 """
 
 import base64
@@ -20,7 +20,7 @@ from textkit.tokenizers.wordpiece import WordPiece
 from textkit.vocabulary import SURROGATE
 
 _KINDS = ("wordpiece", "bytes", "sentencepiece")
-# What a token for each purpose is called, the likelier first; GPT-2 has one for all.
+# The names of special tokens, in the order in which they are tried; GPT-2 has one token for all purposes.
 _NAMES = {
     "pad": ("[PAD]", "<pad>", "<|endoftext|>"),
     "unknown": ("[UNK]", "<unk>", "<|endoftext|>"),
@@ -28,7 +28,7 @@ _NAMES = {
     "end": ("[SEP]", "</s>", "<|endoftext|>"),
     "mask": ("[MASK]", "<mask>"),
 }
-_GRAPHS = 16  # that are kept: of one text or pairs, for each set of columns
+_GRAPHS = 16  # cached graphs: one for each set of columns, for texts and for pairs
 _NO_LIMIT = 2**31 - 1  # tokens
 
 
@@ -38,11 +38,11 @@ class Token:
 
     Attributes:
         id: int.
-        text: str, as the vocabulary has it; of bytes, what they say.
-        begin: int, the token's first character in the text as it was given; -1 of a special token.
-        end: int, the place after its last; -1 of a special token.
-        word: int, which word of its text it belongs to; -1 of a special token.
-        part: int, 0 in the text, 1 in the pair; -1 of a special token.
+        text: str, the token as in the vocabulary; for byte pairs decoded to text.
+        begin: int, the index of its first character in the original text; -1 for a special token.
+        end: int, the index after its last character; -1 for a special token.
+        word: int, the index of its word in the text; -1 for a special token.
+        part: int, 0 for the text, 1 for the pair; -1 for a special token.
     """
 
     id: int
@@ -55,33 +55,34 @@ class Token:
 
 @keras.saving.register_keras_serializable("textkit")
 class Tokenizer(tf.Module):
-    """Divides texts as BERT, GPT-2, RoBERTa, ALBERT and XLM-R do.
+    """Tokenizes texts as BERT, GPT-2, RoBERTa, ALBERT and XLM-R do.
 
-    Whatever a text says is text: "[SEP]" in it is no special token.
+    Special tokens are not parsed from texts: "[SEP]" in a text is tokenized like any other text.
 
     Args:
         kind: "wordpiece" (BERT), "bytes" (byte pairs: GPT-2, RoBERTa) or "sentencepiece" (ALBERT, XLM-R).
-        vocabulary: list of str, the tokens in the order of their ids; for sentencepiece a model: its bytes, or these in
-            base64.
-        merges: list of str, for bytes: two tokens with a space between, the first learned first.
-        template: what is put around texts: "bert" ([CLS] a [SEP] b [SEP]), "roberta" (<s> a </s> </s> b </s>) or "none";
-            by default as the vocabulary says: wordpiece and what has "[CLS]" is "bert", what has "<s>" "roberta".
-        lower_case: bool. Not for bytes, as the next two.
-        strip_accents: bool; `None` does as `lower_case` says, and nothing for sentencepiece.
-        split_chinese: bool, for wordpiece: whether each Chinese character is a word.
-        straight_quotes: bool, for sentencepiece: whether `` and '' are read as ", as in ALBERT.
-        special_tokens: dict with some of "pad", "unknown", "start", "end" and "mask", and what each is in the vocabulary;
-            by default "[PAD]" or "<pad>" and so on, whichever there is.
+        vocabulary: list of str, the tokens in the order of their ids; for "sentencepiece" the model, as bytes or as a base64
+            str.
+        merges: list of str, "bytes" only: two tokens separated by a space, in the order in which they were learned.
+        template: special tokens around texts: "bert" ([CLS] a [SEP] b [SEP]), "roberta" (<s> a </s> </s> b </s>) or "none".
+            `None` for "bert" with "wordpiece" or a vocabulary with "[CLS]", "roberta" for one with "<s>".
+        lower_case: bool, "wordpiece" and "sentencepiece" only.
+        strip_accents: bool, "wordpiece" and "sentencepiece" only; `None` for the value of `lower_case` with "wordpiece", and
+            for False with "sentencepiece".
+        split_chinese: bool, "wordpiece" only: whether each Chinese character is a word.
+        straight_quotes: bool, "sentencepiece" only: whether `` and '' are replaced by ", as in ALBERT.
+        special_tokens: dict from "pad", "unknown", "start", "end" and "mask" to tokens of the vocabulary; by default the
+            usual names that the vocabulary has, such as "[PAD]" or "<pad>".
 
     Raises:
-        ValueError: an unknown kind, template or special token; a vocabulary that has a token twice, lacks a special one or
-            is none.
+        ValueError: an unknown kind, template or special token; a vocabulary with a duplicate token or without a required
+            special token; merges with another kind than "bytes"; an invalid sentencepiece model.
 
     Attributes:
         kind: str.
-        size: int, of how many ids, special ones included.
+        size: int, the number of ids, special tokens included.
         pad_id, blank_id: int.
-        unknown_id, start_id, end_id, mask_id: int, or `None` where there is none.
+        unknown_id, start_id, end_id, mask_id: int, or `None` if the vocabulary has no such token.
 
     Example:
         >>> tokenizer = Tokenizer("wordpiece", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "bird", "##s", "sing"], lower_case=True)
@@ -109,7 +110,7 @@ class Tokenizer(tf.Module):
         if template is not None and template not in TEMPLATES:
             raise unknown_name("template", template, TEMPLATES)
         if (kind == "bytes") != (merges is not None):
-            raise ValueError(f"Expected merges for bytes, and for bytes alone. Received: {kind=}, merges={merges!r:.40}")
+            raise ValueError(f"Expected merges with kind='bytes' only. Received: {kind=}, merges={merges!r:.40}")
         self.kind = kind
         config = {
             "kind": kind,
@@ -133,7 +134,7 @@ class Tokenizer(tf.Module):
             bert = kind == "wordpiece" or "[CLS]" in self._names
             template = "bert" if bert else "roberta" if "<s>" in self._names else "none"
         self.template = config["template"] = template
-        self._config = json.dumps(config)  # as text: what `tf.Module` makes of a dict is none for JSON
+        self._config = json.dumps(config)  # as JSON text: `tf.Module` wraps a dict, and the wrapper is not JSON serializable
         self._special = self._find_special(special_tokens or {})
         if kind == "wordpiece":
             unknown = self._names[self._special["unknown"]]
@@ -144,68 +145,97 @@ class Tokenizer(tf.Module):
 
     @classmethod
     def from_folder(cls, path):
-        """Reads a tokenizer as checkpoints have it, see `textkit.tokenizers.folders.read`."""
+        """Reads the tokenizer of a checkpoint folder.
+
+        Args:
+            path: str or path-like, see `textkit.tokenizers.folders.read`.
+
+        Returns:
+            `Tokenizer`.
+
+        Raises:
+            ValueError: no tokenizer files, a broken one, or an unsupported tokenizer.
+        """
         from textkit.tokenizers.folders import read
 
         return cls(**read(path))
 
     @classmethod
     def learn(cls, texts, kind="wordpiece", size=8000, lower_case=True):
-        """Makes the tokenizer of some texts, see `textkit.tokenizers.learning.learn`."""
+        """Learns a tokenizer from texts.
+
+        Args:
+            texts: iterable of str.
+            kind: "wordpiece", "bytes" or "sentencepiece".
+            size: int, the maximum number of tokens, special tokens included.
+            lower_case: bool, whether case and accents are removed; ignored for "bytes".
+
+        Returns:
+            `Tokenizer`.
+
+        Raises:
+            ValueError: see `textkit.tokenizers.learning.learn`.
+        """
         from textkit.tokenizers.learning import learn
 
         return cls(**learn(texts, kind, size, lower_case))
 
     def save(self, folder):
-        """Writes a folder that `from_folder` reads, see `textkit.tokenizers.folders.write`."""
+        """Writes a folder that `from_folder` and `transformers` read.
+
+        Args:
+            folder: str or path-like, see `textkit.tokenizers.folders.write`.
+
+        Raises:
+            ValueError: the folder holds something else.
+        """
         from textkit.tokenizers.folders import write
 
         write(self.get_config(), folder)
 
-    def encode(self, texts, pairs=None, max_length=None, pad_to_max=False, return_offsets=False):
-        """Turns texts into what an encoder reads; in a graph or outside.
+    def encode(self, texts, pairs=None, max_length=None, return_offsets=False):
+        """Tokenizes texts to the inputs of an encoder; works eagerly and in a graph.
 
         Args:
-            texts: list of str, or string tensor (b,), UTF-8; empty ones give special tokens alone.
-            pairs: the same for the second text of each, or `None`.
-            max_length: int, the most tokens, special ones included; of two texts the longer one is cut first.
-            pad_to_max: bool, whether rows are padded to `max_length` and not to the longest of them.
+            texts: list of str, or string tensor (b,), UTF-8; an empty text gives special tokens only.
+            pairs: list of str or string tensor (b,), the second text of each; or `None`.
+            max_length: int, the maximum number of tokens, special tokens included; of a pair the longer text is truncated
+                first.
             return_offsets: bool.
 
         Returns:
-            dict of "token_ids" int32 (b, n), "segment_ids" int32 (b, n), "padding_mask" bool (b, n), True where there is a
-            token; with `return_offsets` also "offsets" int32 (b, n, 2), the characters in the original text (of a pair: in
-            that) where each token begins and ends, -1 for special tokens and padding.
+            dict of "token_ids" int32 (b, n), "segment_ids" int32 (b, n), "padding_mask" bool (b, n), True for tokens; with
+            `return_offsets` also "offsets" int32 (b, n, 2), the characters of the original text (or of the pair) where each
+            token begins and ends, -1 for special tokens and padding. Rows are padded to the longest.
 
         Raises:
-            ValueError: no list of str, a str that is no Unicode, pairs that are fewer or more, a length without room for
-                text or none to pad to.
+            ValueError: not a list of str, a str with lone surrogates, another number of pairs than texts, or a `max_length`
+                without room for text.
         """
         names = ("ids", "segments", "begins", "ends") if return_offsets else ("ids", "segments")
-        columns, mask = self._columns(texts, pairs, max_length, pad_to_max, names)
+        columns, mask = self._columns(texts, pairs, max_length, names)
         encoded = {"token_ids": columns["ids"], "segment_ids": columns["segments"], "padding_mask": mask}
         if return_offsets:
             encoded["offsets"] = tf.stack([columns["begins"], columns["ends"]], axis=-1)
         return encoded
 
-    def tokens(self, text, pair=None, max_length=None):
-        """Says what `encode` makes of a text, and where in it each token comes from.
+    def tokens(self, text, pair=None):
+        """Tokenizes one text, for people to read.
 
         Args:
             text: str.
-            pair: str or `None`.
-            max_length: int or `None`.
+            pair: str, the second text; or `None`.
 
         Returns:
-            list of `Token`, one for each of the row's `token_ids`.
+            list of `Token`, one for each of the `token_ids` that `encode` gives.
         """
         names = ("ids", "begins", "ends", "words", "parts")
-        columns, _ = self._columns([text], None if pair is None else [pair], max_length, False, names)
+        columns, _ = self._columns([text], None if pair is None else [pair], None, names)
         rows = zip(*(columns[name][0].numpy().tolist() for name in names), strict=True)
         return [Token(row[0], self._shown(row[0]), *row[1:]) for row in rows]
 
     def to_tokens(self, ids):
-        """Turns each id into its token as the vocabulary has it, in the graph.
+        """Looks up the token of each id; works in a graph.
 
         Args:
             ids: int tensor of any shape.
@@ -216,10 +246,10 @@ class Tokenizer(tf.Module):
         return tf.gather(self._tokens, ids)
 
     def decode(self, ids):
-        """Turns ids into strings; special tokens but the unknown one are left out.
+        """Converts ids to text, without special tokens other than the unknown token.
 
         Args:
-            ids: int (b, n), array or lists.
+            ids: int array or lists (b, n).
 
         Returns:
             list of b str.
@@ -239,41 +269,41 @@ class Tokenizer(tf.Module):
 
     @property
     def pad_id(self):
-        """int, what rows are padded with."""
+        """int, the id of the padding token."""
         return self._special.get("pad")
 
     @property
     def unknown_id(self):
-        """int or `None`."""
+        """int or `None`, the id of the unknown token."""
         return self._special.get("unknown")
 
     @property
     def start_id(self):
-        """int or `None`, what comes first."""
+        """int or `None`, the id of the first token of a row."""
         return self._special.get("start")
 
     @property
     def end_id(self):
-        """int or `None`, what comes after each text."""
+        """int or `None`, the id of the token after each text."""
         return self._special.get("end")
 
     @property
     def mask_id(self):
-        """int or `None`, what stands for a masked token."""
+        """int or `None`, the id of the mask token."""
         return self._special.get("mask")
 
     @property
     def blank_id(self):
-        """int, what says nothing of a word: the first there is of `mask_id`, `unknown_id` and `pad_id`."""
+        """int, the id that blanks out a word: `mask_id`, or else `unknown_id`, or else `pad_id`."""
         return next(index for index in (self.mask_id, self.unknown_id, self.pad_id) if index is not None)
 
     def _find_special(self, given):
-        """The id of the token for each purpose."""
+        """The id of each special token, by purpose."""
         for purpose in given.keys() - _NAMES.keys():
             raise unknown_name("special token", purpose, _NAMES)
         for name, count in collections.Counter(self._names).items():
             if count > 1:
-                raise ValueError(f"Expected a vocabulary with each token once. Received: {name!r} {count} times")
+                raise ValueError(f"Expected each token of the vocabulary once. Received: {name!r} {count} times")
         ids = {name: index for index, name in enumerate(self._names)}
         needed = {"pad", *special_purposes(self.template)}
         if self.kind == "wordpiece":
@@ -286,11 +316,11 @@ class Tokenizer(tf.Module):
                 found[purpose] = there[0]
             elif purpose in needed or purpose in given:
                 names = " or ".join(map(repr, names))
-                raise ValueError(f"Expected a vocabulary with {names} in it. Received: {self.size} other tokens")
+                raise ValueError(f"Expected a vocabulary with {names}. Received: {self.size} other tokens")
         return found
 
-    def _columns(self, texts, pairs, max_length, pad_to_max, names):
-        """What `names` say of each token, a dict of int32 (b, n); and where there are tokens, bool (b, n)."""
+    def _columns(self, texts, pairs, max_length, names):
+        """The columns `names` of each token, a dict of int32 (b, n); and the padding mask, bool (b, n)."""
         given = [_strings("texts", texts)]
         if pairs is not None:
             given.append(_strings("pairs", pairs))
@@ -298,44 +328,41 @@ class Tokenizer(tf.Module):
             if None not in sizes and sizes[0] != sizes[1]:
                 raise ValueError(f"Expected a pair for each text. Received: {sizes[0]} texts, {sizes[1]} pairs")
         least = len(special_purposes(self.template, len(given)))
-        if max_length is None:
-            if pad_to_max:
-                raise ValueError(f"Expected a max_length to pad to. Received: {max_length=}")
-        elif not isinstance(max_length, int) or max_length <= least:
-            raise ValueError(f"Expected a max_length above the {least} special tokens. Received: {max_length=}")
-        encode = self._graph(len(given), max_length if pad_to_max else None, names)
+        if max_length is not None and (not isinstance(max_length, int) or max_length <= least):
+            raise ValueError(f"Expected a max_length above {least}, the number of special tokens. Received: {max_length=}")
+        encode = self._graph(len(given), names)
         return encode(_NO_LIMIT if max_length is None else max_length, *given)
 
-    def _make_graph(self, num_texts, width, names):
-        """A graph of `_encode`, for any number of rows and any limit of their length."""
+    def _make_graph(self, num_texts, names):
+        """A graph of `_encode`, for any number of rows and any `max_length`."""
         signature = [tf.TensorSpec((), tf.int32)] + [tf.TensorSpec((None,), tf.string)] * num_texts
-        return tf.function(functools.partial(self._encode, width, names), input_signature=signature, autograph=False)
+        return tf.function(functools.partial(self._encode, names), input_signature=signature, autograph=False)
 
-    def _encode(self, width, names, max_length, *given):
+    def _encode(self, names, max_length, *given):
         parts = [self._divide(texts) for texts in given]
         rows = arrange(self.template, parts, self._special, max_length, names)
         padding = {"ids": self.pad_id, "segments": 0}
-        table = rows.to_tensor([padding.get(name, -1) for name in names], shape=(None, width, len(names)))
+        table = rows.to_tensor([padding.get(name, -1) for name in names], shape=(None, None, len(names)))
         mask = tf.sequence_mask(rows.row_lengths(), tf.shape(table)[1])
         return dict(zip(names, tf.unstack(table, axis=2), strict=True)), mask
 
     def _shown(self, index):
-        """A token as `Token` has it."""
+        """The text of a token, as in `Token`."""
         name = self._names[index]
         return self._divide.join([name]) if self.kind == "bytes" and index not in self._special.values() else name
 
 
 @functools.lru_cache(4)
 def shared_tokenizer(config):
-    """The one `Tokenizer`, with the graphs that it has made, of the models that have the same.
+    """Returns the `Tokenizer` of a configuration, cached, so that models share it and its graphs.
 
     Args:
-        config: str, JSON of what `get_config` returned.
+        config: str, `Tokenizer.get_config()` as JSON.
 
     Returns:
         `Tokenizer`.
     """
-    with tf.init_scope():  # what it holds is of no graph
+    with tf.init_scope():  # its tensors must not belong to a graph
         return Tokenizer.from_config(json.loads(config))
 
 
@@ -356,7 +383,7 @@ def _strings(name, strings):
 
 
 def _plain(vocabulary):
-    """A vocabulary as JSON can have it."""
+    """A vocabulary in a form that JSON can hold."""
     if isinstance(vocabulary, bytes):
         return base64.b64encode(vocabulary).decode()
     return vocabulary if isinstance(vocabulary, str) else list(vocabulary)

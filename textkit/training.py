@@ -1,4 +1,4 @@
-"""Training of a sequence-to-sequence model: one call from pairs of texts to a translator; TensorFlow only."""
+"""Training of a sequence-to-sequence model on pairs of texts, in one call; TensorFlow only."""
 
 import pathlib
 
@@ -25,7 +25,7 @@ _RANGES = {
     "scheduled_sampling": ("in [0, 1]", lambda value: 0 <= value <= 1),
 }
 _SCHEDULES = ("cosine", "inverse_sqrt")
-_LONGEST_ANSWER = 256  # tokens; decoding keeps room for as many as there may be
+_LONGEST_ANSWER = 256  # tokens; decoding allocates caches of this length
 
 
 def train(
@@ -54,51 +54,51 @@ def train(
     seed=0,
     progress=True,
 ):
-    """Trains a model with teacher forcing and Adam, or AdamW where weights decay.
+    """Trains a model with teacher forcing and Adam, or AdamW if `weight_decay` is above 0.
 
-    The folder gets `vocabularies.json`, `best.keras` (by the share of the validation's tokens that are right, given those
-    before), `last.keras` (to resume from) and `logs/` for TensorBoard. From the first epoch on `textkit.Translator.load`
-    reads it, however the run ends.
+    The folder gets `vocabularies.json`, `best.keras` (by validation accuracy of tokens under teacher forcing), `last.keras`
+    (to resume from) and `logs/` for TensorBoard. `textkit.Translator.load` reads it from the end of the first epoch on.
 
     Args:
         model: a `textkit.seq2seq.Seq2Seq`, made under the strategy's scope, and with `dtype="mixed_bfloat16"` or
-            "mixed_float16" for mixed precision. It is compiled here, and left with the weights of the last epoch,
+            "mixed_float16" for mixed precision. It is compiled here, and ends with the weights of the last epoch,
             or their moving average.
         pairs: `textkit.datasets.Pairs`.
         vocabularies: (source, target), two `textkit.vocabulary.Vocabulary` of the model's sizes.
-        folder: str or path-like, of the run.
-        epochs: int.
-        batch_tokens: int, the most tokens of a batch, of all replicas together, see `textkit.datasets.batches`.
-        batch_size: int, the most pairs of a batch, in place of `batch_tokens`; or `None`.
+        folder: str or path-like, the folder of the run.
+        epochs: int, the number of epochs.
+        batch_tokens: int, the maximum number of tokens of a batch, over all replicas, see `textkit.datasets.batches`.
+        batch_size: int, the maximum number of pairs of a batch, in place of `batch_tokens`; or `None`.
         buckets: int, see `textkit.datasets.batches`.
-        learning_rate: float, the highest.
-        schedule: str, how it falls after the warm-up: "cosine" to 0 at the end, or "inverse_sqrt".
-        warmup_steps: int, how long it rises; for "cosine" at most half of all steps.
-        weight_decay: float, on kernels alone, see `shared_layers.runtime.make_optimizer`.
-        label_smoothing: float in [0, 1).
-        clip_norm: float, the most that the norm of all gradients together may be; or `None`.
-        ema_momentum: float in [0, 1), of a moving average of the weights, which is then what is validated and kept as the
-            best; or `None`.
-        scheduled_sampling: float in [0, 1], how often in the last epoch the model reads what it would have written itself,
-            rising from 0; above 0 the model has to be made with `scheduled_sampling=True`.
-        max_source_length: int, see `textkit.datasets.batches`; never more than the model has positions for.
-        max_target_length: int, the same.
-        too_long: str, what becomes of longer pairs, the same.
-        jit_compile: bool or "auto", whether XLA compiles the step, once for each bucket.
-        resume: bool, whether to go on from the folder's `last.keras`, if there is one. Given the same arguments, a run that
-            was interrupted ends with the weights of one that was not.
-        seed: int, of the order of pairs and of dropout.
-        progress: bool, whether to show, on standard error, a bar and a line for each epoch.
+        learning_rate: float, the peak.
+        schedule: str, the decay after the warm-up: "cosine" to 0 at the end, or "inverse_sqrt".
+        warmup_steps: int, steps of linear warm-up; for "cosine" at most half of all steps.
+        weight_decay: float, on kernels only, see `shared_layers.runtime.make_optimizer`.
+        label_smoothing: float in [0, 1), see `textkit.seq2seq.TokenCrossEntropy`.
+        clip_norm: float, the maximum global norm of the gradients; or `None`.
+        ema_momentum: float in [0, 1), for a moving average of the weights, which is then validated and saved as the best;
+            or `None`.
+        scheduled_sampling: float in [0, 1], the probability in the last epoch that the decoder reads its own prediction in
+            place of the true token; it grows linearly from 0. Above 0 the model must be made with
+            `scheduled_sampling=True`.
+        max_source_length: int, see `textkit.datasets.batches`; at most the learned positions of the model.
+        max_target_length: int, see `textkit.datasets.batches`; at most the learned positions of the model.
+        too_long: str, what to do with longer pairs, see `textkit.datasets.batches`.
+        jit_compile: bool or "auto", whether XLA compiles the training step, once for each bucket.
+        resume: bool, whether to continue from the folder's `last.keras`, if there is one. With the same arguments, an
+            interrupted and resumed run ends with the same weights as an uninterrupted one.
+        seed: int, for the order of pairs and dropout.
+        progress: bool, whether to show a progress bar and a line for each epoch on standard error.
 
     Returns:
-        dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" (of validation, of
-        tokens), and "history" {metric: values of the epochs trained now}.
+        dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" (of
+        validation tokens), and "history" {metric: values of the epochs of this call}.
 
     Raises:
-        ValueError: an option out of its range, vocabularies that are not the model's, a model that was made without the
-            scheduled sampling asked for, no pairs that are short enough, a checkpoint of another model or with other
-            vocabularies; in training, a loss that is no longer finite.
-        OSError: the folder cannot be made.
+        ValueError: an option out of its range, vocabularies that are not the model's, `scheduled_sampling` for a
+            model made without it, no pairs that are short enough, a checkpoint of another model or with other
+            vocabularies; in training, a loss that is not finite.
+        OSError: the folder cannot be created.
 
     Reference:
         Vaswani et al. 2017, section 5.3 (Adam's beta_2 and epsilon, "inverse_sqrt") and 5.4 (label smoothing).
@@ -176,23 +176,26 @@ def train(
 
 
 def _begin(folder, first_epoch, vocabularies, max_length):
-    """Makes the folder one of these vocabularies, whose models are to come; where a run goes on, sees that it is."""
+    """Removes an earlier run's models and writes the vocabularies; on resume, checks that they are those of the run."""
     if not first_epoch:
-        for name in ("best.keras", "last.keras"):  # of an earlier run, whose vocabularies may be others
+        for name in ("best.keras", "last.keras"):  # of an earlier run, perhaps with other vocabularies
             (folder / name).unlink(missing_ok=True)
         write_texts(folder, *vocabularies, max_length)
         return
     known = read_texts(folder)[:2]
     if [each.get_config() for each in known] != [each.get_config() for each in vocabularies]:
-        raise ValueError(f"Expected the vocabularies that the run began with. Received: others, to resume {str(folder)!r}")
+        raise ValueError(
+            "Expected the vocabularies that this run started with, to resume it. "
+            f"Received: different vocabularies, folder={str(folder)!r}"
+        )
 
 
 def _least(*numbers):
-    """The least of some numbers, of which some may be `None`."""
+    """The minimum of the numbers that are not `None`; `None` if there are none."""
     return min((number for number in numbers if number is not None), default=None)
 
 
 def _longest_target(pairs, vocabulary):
-    """Tokens of the longest target that was trained on, its end included."""
+    """The number of tokens of the longest training target, the end token included."""
     lengths = vocabulary.encode([target for _, targets in pairs.train for target in targets]).row_lengths()
     return int(lengths.numpy().max()) + 1

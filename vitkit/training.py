@@ -1,5 +1,7 @@
 """Training of a classifier: one call from pictures to checkpoints, logs and a summary; TensorFlow only."""
 
+import pathlib
+
 import keras
 
 from shared_layers.runtime import (
@@ -7,6 +9,7 @@ from shared_layers.runtime import (
     WarmupCosine,
     check_ranges,
     fit_run,
+    is_chief,
     make_optimizer,
 )
 from vitkit.datasets import pipeline
@@ -133,8 +136,23 @@ def train(
         return pipeline(train_source.dataset, training=True, first_epoch=first_epoch, **given, **drawn).map(one_hot)
 
     checks = pipeline(validation_source.dataset, training=False, **given).map(one_hot)
-    options = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "resume": resume, "progress": progress}
-    return fit_run(model, batches, checks, folder, **options)
+    folder = pathlib.Path(folder)
+
+    def begin(first_epoch):
+        if not first_epoch and is_chief(model.distribute_strategy):
+            (folder / "last.keras").unlink(missing_ok=True)  # of an earlier run, which a later resume would continue
+
+    return fit_run(
+        model,
+        batches,
+        checks,
+        folder,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        begin=begin,
+        resume=resume,
+        progress=progress,
+    )
 
 
 def _one_hot(num_classes):

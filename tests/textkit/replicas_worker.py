@@ -52,7 +52,7 @@ def masks(scope):
 
     with scope():
         model = test_pretraining.make()
-    options = {"batch_tokens": 24, "buckets": 1, "learning_rate": 1e-2, "max_length": 12, "mask_share": 0.3}
+    options = {"batch_tokens": 24, "buckets": 1, "learning_rate": 1e-2, "max_length": 12, "mask_selection_rate": 0.3}
     return run(pretrain, model, test_pretraining.texts(60), options)
 
 

@@ -167,8 +167,13 @@ def test_a_context_for_each_question():
     with pytest.raises(ValueError, match=r"^Expected a context for each question\. Received: 1 for 2 questions$"):
         make_windows(tokenizer(), ["who", "where"], ["ann"])
     bare = Tokenizer("wordpiece", labels.TOKENIZER["vocabulary"], template="none")
-    with pytest.raises(ValueError, match=r"^Expected a tokenizer that begins with a special token\. .*template='none'"):
+    with pytest.raises(ValueError, match=r"^Expected a tokenizer with special tokens\. Received: template='none'"):
         make_windows(bare, ["who"], ["ann"])
+
+
+def test_encoding_takes_texts():
+    with pytest.raises(ValueError, match=r"^Expected at least one text\. Received: none$"):
+        encoding.encode(tokenizer(), [])
 
 
 def test_answers_are_scored_as_squad_does():

@@ -338,10 +338,8 @@ class TestEncode:
         assert mask[0].all()  # the longest
         assert mask[1].sum() == 2
         assert (encoded["token_ids"].numpy()[~mask] == tokenizer.pad_id).all()
-        wide = tokenizer.encode(["the dog", ""], max_length=29, pad_to_max=True, return_offsets=True)
-        assert wide["token_ids"].shape == (2, 29)
-        np.testing.assert_array_equal(wide["padding_mask"].numpy().sum(1), mask.sum(1))
-        assert (wide["offsets"].numpy()[1] == -1).all()
+        offsets = tokenizer.encode(["the dog", ""], return_offsets=True)["offsets"].numpy()
+        assert (offsets[1] == -1).all()
         assert tokenizer.encode([])["token_ids"].shape[0] == 0
 
     def test_tokens(self, wordpiece):
@@ -543,12 +541,12 @@ class TestBadInput:
         ("arguments", "match"),
         [
             (("wordpieces", WORDS), r"Unknown kind; did you mean 'wordpiece'.*kind='wordpieces'"),
-            (("wordpiece", [*WORDS, "dog"]), r"each token once\. Received: 'dog' 2 times"),
-            (("wordpiece", WORDS[1:]), r"with '\[PAD\]' or '<pad>' or .* in it\. Received: 6 other tokens"),
+            (("wordpiece", [*WORDS, "dog"]), r"each token of the vocabulary once\. Received: 'dog' 2 times"),
+            (("wordpiece", WORDS[1:]), r"with '\[PAD\]' or '<pad>' or .*\. Received: 6 other tokens"),
             (("wordpiece", ["[PAD]", "[UNK]", "[CLS]"]), r"with '\[SEP\]' or '</s>'"),
             (("wordpiece", []), r"with '\[PAD\]'"),
-            (("wordpiece", WORDS, ["d o"]), r"merges for bytes, and for bytes alone\. Received: kind='wordpiece'"),
-            (("bytes", WORDS), r"merges for bytes, .*kind='bytes', merges=None"),
+            (("wordpiece", WORDS, ["d o"]), r"merges with kind='bytes' only\. Received: kind='wordpiece'"),
+            (("bytes", WORDS), r"merges with kind='bytes' only\. Received: kind='bytes', merges=None"),
             (("bytes", WORDS, ["d o"]), r"all 256 bytes and all that is merged\. Received: 259 missing, such as 'Ā'"),
             (("bytes", WORDS, ["dog"]), r"merges of two tokens with a space between\. Received: 'dog'"),
             (("sentencepiece", "no model"), r"Expected a sentencepiece model"),
@@ -562,7 +560,7 @@ class TestBadInput:
     def test_special_tokens(self):
         with pytest.raises(ValueError, match=r"Unknown special token; did you mean 'mask'"):
             Tokenizer("wordpiece", WORDS, special_tokens={"masc": "dog"})
-        with pytest.raises(ValueError, match=r"a vocabulary with 'cat' in it\. Received: 7 other tokens"):
+        with pytest.raises(ValueError, match=r"a vocabulary with 'cat'\. Received: 7 other tokens"):
             Tokenizer("wordpiece", WORDS, special_tokens={"mask": "cat"})
 
     @pytest.mark.parametrize(
@@ -573,9 +571,8 @@ class TestBadInput:
             ((["dog", "b\udcff"],), r"UTF-8 in every string\. Received: texts\[1\]='b\\udcff'"),
             ((["dog"], ["b\ud800"]), r"UTF-8 in every string\. Received: pairs\[0\]='b\\ud800'"),
             ((["dog"], ["a", "b"]), r"a pair for each text\. Received: 1 texts, 2 pairs"),
-            ((["dog"], None, 2), r"a max_length above the 2 special tokens\. Received: max_length=2"),
+            ((["dog"], None, 2), r"a max_length above 2, the number of special tokens\. Received: max_length=2"),
             ((["dog"], ["a"], 3), r"above the 3 special tokens\. Received: max_length=3"),
-            ((["dog"], None, None, True), r"a max_length to pad to\. Received: max_length=None"),
             ((tf.constant("dog"),), r"a string tensor \(b,\)\. Received: texts of string \(\)"),
             ((tf.constant([1]),), r"a string tensor \(b,\)\. Received: texts of int32 \(1,\)"),
         ],

@@ -75,6 +75,15 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(tmp_path, monkeypa
     assert summary["best_accuracy"] == told["best_accuracy"]
 
 
+def test_a_new_run_does_not_leave_an_earlier_one_to_resume(tmp_path, monkeypatch):
+    run(tmp_path, epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnNaN, "on_train_batch_end", lambda self, batch, logs=None: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(tmp_path, epochs=1)
+    assert not (tmp_path / "last.keras").exists()
+
+
 def test_resuming_a_run_that_is_done_trains_nothing(tmp_path):
     first, told = run(tmp_path, epochs=1)
     again, summary = run(tmp_path, epochs=1, resume=True)

@@ -1,6 +1,6 @@
-"""Pretraining on masked words: documents packed into rows of tokens, and masks drawn anew in each epoch; TensorFlow only.
+"""Data for masked-language-model pretraining: packed rows of tokens, masked anew in each epoch; TensorFlow only.
 
-It knows ids alone: a tokenizer has turned the documents into ids, and says which word each belongs to.
+The input is token ids, with the index of the word that each token belongs to.
 """
 
 import numpy as np
@@ -11,24 +11,24 @@ from textkit.datasets.buckets import Buckets
 
 NO_WORD = -1  # special tokens and padding, which are never masked
 
-# What becomes of a token that is to be told: mostly it is masked, else another stands in its place, or itself.
-_MASKED, _REPLACED = 0.8, 0.1
+# A selected token is replaced by the mask (80 %), by a random token (10 %), or kept (10 %).
+_MASK_TOKEN_RATE, _RANDOM_TOKEN_RATE = 0.8, 0.1
 
 _RANGES = {
     "max_length": ("of at least 3 tokens", lambda value: value >= 3),
-    "rate": ("in (0, 1)", lambda value: 0 < value < 1),
+    "mask_selection_rate": ("in (0, 1)", lambda value: 0 < value < 1),
 }
 
 
 def words_between_spaces(text, offsets):
-    """Tells which word each token belongs to, where spaces divide the words: those of a segmented Chinese text, say.
+    """Finds the word of each token where words are separated by spaces, for example in segmented Chinese text.
 
     Args:
         text: str.
-        offsets: int (n, 2), the characters where each token begins and ends; -1 of special tokens.
+        offsets: int (n, 2), the characters where each token begins and ends; -1 for special tokens.
 
     Returns:
-        int32 (n,), the words numbered from 0 (or 1, if the text begins with a space), `NO_WORD` of special tokens.
+        int32 (n,), word indices from 0 (from 1 if the text begins with a space); `NO_WORD` for special tokens.
 
     Example:
         >>> words_between_spaces("新年 讲话", [[-1, -1], [0, 1], [1, 2], [3, 4], [4, 5], [-1, -1]])
@@ -41,30 +41,30 @@ def words_between_spaces(text, offsets):
 
 
 def pack(documents, max_length, *, start_id, end_id, pad_id=0, cross_documents=True, cut_sentences=False):
-    """Puts documents into rows, as many sentences in each as there is room for.
+    """Packs sentences of documents into rows, as many as fit in `max_length` tokens.
 
-    A row is RoBERTa's "full sentences": a start, sentences one after the other, of one document or of several with an end
-    between them, and an end. Tokens of all of them attend to each other, and all segments are 0: there is no next sentence
-    to predict.
+    A row is RoBERTa's "full sentences": a start token, consecutive sentences, and an end token; an end token also separates
+    documents within a row. All tokens of a row attend to each other, and all segment ids are 0: there is no next-sentence
+    prediction.
 
     Args:
-        documents: iterable of documents: lists of sentences (or lines, or paragraphs), each two int sequences (n,): the ids
-            of its tokens, without special ones, and the numbers of their words, alike for neighbours that belong together.
-        max_length: int, the most tokens of a row, special ones included.
-        start_id: int, see `textkit.Tokenizer`, as the others.
-        end_id: int.
-        pad_id: int.
-        cross_documents: bool, whether a row may go on with the next document; else a row ends where its document does
-            ("doc sentences"), so that many are short.
-        cut_sentences: bool, whether sentences go on in the next row, so that rows are full; else only what is longer than a
-            row is cut.
+        documents: iterable of documents, each a list of sentences (or lines, or paragraphs). A sentence is two int sequences
+            (n,): token ids without special tokens, and word indices, equal for neighbouring tokens of one word.
+        max_length: int, the maximum number of tokens of a row, special tokens included.
+        start_id: int, the id of the start token, see `textkit.Tokenizer`.
+        end_id: int, the id of the end token.
+        pad_id: int, the id of the padding token.
+        cross_documents: bool, whether a row may continue with the next document. If False, a row ends with its document
+            ("doc sentences"), and many rows are short.
+        cut_sentences: bool, whether a sentence may continue in the next row, so that rows are full. If False, only
+            sentences longer than a row are cut.
 
     Returns:
-        dict of arrays (n, t), t at most `max_length`: "token_ids" int32; "word_ids" int32, numbered from 0 in each row,
-        `NO_WORD` of special tokens and padding; "padding_mask" bool.
+        dict of arrays (n, t), t at most `max_length`: "token_ids" int32; "word_ids" int32, counted from 0 in each row,
+        `NO_WORD` for special tokens and padding; "padding_mask" bool, True for tokens.
 
     Raises:
-        ValueError: a length out of its range, no tokens, or not as many words as tokens.
+        ValueError: `max_length` below 3, no tokens, or token ids and word indices of different lengths.
 
     Reference:
         Liu et al., "RoBERTa: A Robustly Optimized BERT Pretraining Approach", 2019, section 4.2.
@@ -72,7 +72,7 @@ def pack(documents, max_length, *, start_id, end_id, pad_id=0, cross_documents=T
     check_ranges(_RANGES, max_length=max_length)
     rows = [_framed(row, start_id, end_id) for row in _rows(documents, max_length - 2, cross_documents, cut_sentences)]
     if not rows:
-        raise ValueError("Expected documents with tokens in them. Received: none")
+        raise ValueError("Expected documents with at least one token. Received: none")
     lengths = np.array([len(ids) for ids, _ in rows])
     mask = np.arange(lengths.max()) < lengths[:, None]
     packed = {"token_ids": np.full(mask.shape, pad_id, "int32"), "word_ids": np.full(mask.shape, NO_WORD, "int32")}
@@ -86,7 +86,7 @@ def masked_batches(
     mask_id,
     vocabulary_size,
     special_ids=(),
-    rate=0.15,
+    mask_selection_rate=0.15,
     whole_words=False,
     batch_size=None,
     batch_tokens=None,
@@ -96,40 +96,41 @@ def masked_batches(
     first_epoch=None,
     multiple_of=1,
 ):
-    """Makes batches of rows in which some tokens are masked, others in each epoch, for `fit` or for `evaluate`.
+    """Makes batches of masked rows for `fit` or `evaluate`; in training, the masks are drawn anew in each epoch.
 
-    Of the tokens to tell, 80 % are masked, 10 % are others, any of the vocabulary, and 10 % stay. Rows of like length share
-    a batch, see `textkit.datasets.buckets.Buckets`. Where a bucket's last batch lacks a row, one is repeated with weights 0.
+    Of the selected tokens 80 % are replaced by the mask, 10 % by a random token, and 10 % are kept. Rows of similar length
+    share a batch, see `textkit.datasets.buckets.Buckets`; an incomplete batch is filled with repeated rows of weight 0.
 
     Args:
-        packed: dict of arrays, as `pack` gives.
-        mask_id: int, see `textkit.Tokenizer`.
+        packed: dict of arrays, as returned by `pack`.
+        mask_id: int, the id of the mask token.
         vocabulary_size: int.
-        special_ids: iterable of int, ids that stand in no token's place.
-        rate: float in (0, 1), the share of a row's tokens (special ones apart) that are to be told.
-        whole_words: bool, whether all tokens of a word are chosen together. Words are drawn until the next does not fit into
-            the share, so rather less than this is chosen.
-        batch_size: int, the most rows of a batch; or
-        batch_tokens: int, the most tokens of a batch, padding included. Just one of the two.
-        buckets: int, see `Buckets`, as the others.
-        training: bool, whether to shuffle. If not, the same tokens are masked every time.
-        seed: int, of the order and of the masks: the same gives the same batches, epoch by epoch.
+        special_ids: iterable of int, ids that are never used as random tokens.
+        mask_selection_rate: float in (0, 1), the fraction of a row's tokens (without special tokens) that are selected for
+            prediction.
+        whole_words: bool, whether all tokens of a word are selected together. Words are drawn until the next one would
+            exceed the rate, so slightly fewer tokens are selected.
+        batch_size: int, the maximum number of rows of a batch. Exactly one of `batch_size` and `batch_tokens` is given.
+        batch_tokens: int, the maximum number of tokens of a batch, padding included.
+        buckets: int, see `textkit.datasets.buckets.Buckets`.
+        training: bool, whether to shuffle and to draw new masks in each epoch.
+        seed: int, for the order and the masks. The same seed gives the same batches in each epoch.
         first_epoch: int or `None`, see `textkit.datasets.batches`.
-        multiple_of: int, divides the rows of every batch; as many as there are replicas.
+        multiple_of: int, the number of rows of every batch is a multiple of it: the number of replicas.
 
     Returns:
         `tf.data.Dataset` of ({"token_ids", "segment_ids" int32 (b, n), "padding_mask" bool (b, n), "mask_positions" int32
-        (b, m)}, labels int32 (b, m), weights float32 (b, m)), m as many as are told of a row of n tokens. Where fewer are,
-        positions, labels and weights are 0.
+        (b, m)}, labels int32 (b, m), weights float32 (b, m)), m the maximum number of selected tokens of a row. In rows with
+        fewer, the remaining positions, labels and weights are 0.
 
     Raises:
         ValueError: an option out of its range.
 
     Reference:
-        Devlin et al. 2019, section 3.1; whole words are those of BERT's own code, May 2019.
+        Devlin et al. 2019, section 3.1; whole-word masking as in BERT's code, May 2019.
     """
-    check_ranges(_RANGES, rate=rate)
-    stand_ins = tf.constant(np.setdiff1d(np.arange(vocabulary_size), list(special_ids)), tf.int32)
+    check_ranges(_RANGES, mask_selection_rate=mask_selection_rate)
+    random_ids = tf.constant(np.setdiff1d(np.arange(vocabulary_size), list(special_ids)), tf.int32)
     mask = packed["padding_mask"]
 
     def make(rows, real, widths):
@@ -137,7 +138,9 @@ def masked_batches(
         return *arrays, (np.arange(len(rows)) < real).astype("float32")
 
     def change(token_ids, word_ids, padding_mask, real, seeds):
-        masked, positions, labels, chosen = mask_tokens(token_ids, word_ids, seeds, mask_id, stand_ins, rate, whole_words)
+        masked, positions, labels, chosen = mask_tokens(
+            token_ids, word_ids, seeds, mask_id, random_ids, mask_selection_rate, whole_words
+        )
         inputs = {
             "token_ids": masked,
             "segment_ids": tf.zeros_like(token_ids),
@@ -152,88 +155,90 @@ def masked_batches(
     return planned.dataset(make, signature, training, seed, first_epoch, lambda batch, seeds: change(*batch, seeds))
 
 
-def maskable_share(packed, rate=0.15):
-    """How much of what is to be told can be, where all tokens of a word are chosen together: words can be too long for it.
+def maskable_share(packed, mask_selection_rate=0.15):
+    """Computes how much of the selection rate whole-word masking can reach, as some words are too long to be selected.
 
     Args:
-        packed: dict of arrays, as `pack` gives.
-        rate: float in (0, 1), see `masked_batches`.
+        packed: dict of arrays, as returned by `pack`.
+        mask_selection_rate: float in (0, 1), see `masked_batches`.
 
     Returns:
-        float in [0, 1].
+        float in [0, 1], the selectable tokens divided by the tokens to select.
 
     Example:
-        >>> words = [0] + 9 * [1]  # of the 10 tokens 2 are to be told: 9 are too many
+        >>> words = [0] + 9 * [1]  # 2 of the 10 tokens are to be selected: the word of 9 tokens is too long
         >>> maskable_share({"word_ids": np.array([[-1, *words, -1]])})
         0.5
     """
     word_ids = packed["word_ids"]
     can = word_ids >= 0
-    wanted = _share(rate, can.sum(axis=1)).numpy()
+    wanted = _count_selected(mask_selection_rate, can.sum(axis=1)).numpy()
     numbers = np.arange(len(word_ids))[:, None] * word_ids.shape[1] + word_ids
     sizes = np.bincount(numbers[can], minlength=word_ids.size)
     fitting = (can & (sizes[np.where(can, numbers, 0)] <= wanted[:, None])).sum(axis=1)
     return float(np.minimum(fitting, wanted).sum() / wanted.sum())
 
 
-def mask_tokens(token_ids, word_ids, seed, mask_id, stand_ins, rate=0.15, whole_words=False):
-    """Chooses tokens that are to be told, and masks them; in the graph, and the same for the same seed.
+def mask_tokens(token_ids, word_ids, seed, mask_id, random_ids, mask_selection_rate=0.15, whole_words=False):
+    """Selects tokens for prediction and masks them; runs in a graph, and is deterministic given the seed.
 
     Args:
         token_ids: int32 tensor (b, n).
-        word_ids: int32 tensor (b, n), the word of each token, below n; `NO_WORD` of what is not to be chosen.
+        word_ids: int32 tensor (b, n), the word of each token, below n; `NO_WORD` for tokens that may not be selected.
         seed: int32 tensor (2,).
-        mask_id: int.
-        stand_ins: int32 tensor, the ids that may stand in a token's place.
-        rate: float in (0, 1).
+        mask_id: int, the id of the mask token.
+        random_ids: int32 tensor (k,), the ids that random tokens are drawn from.
+        mask_selection_rate: float in (0, 1), see `masked_batches`.
         whole_words: bool, see `masked_batches`.
 
     Returns:
-        masked token ids int32 (b, n); positions int32 (b, m), in order; labels int32 (b, m), the tokens there; and bool
-        (b, m), whether there is one. m is `rate` of n, at least 1.
+        tuple: masked token ids int32 (b, n); positions int32 (b, m), ascending; labels int32 (b, m), the original ids there;
+        and a mask bool (b, m), True for a selected token. m is `mask_selection_rate * n` rounded, at least 1.
     """
     shape = tf.shape(token_ids)
-    order_seed, fate_seed, stand_in_seed = tf.unstack(tf.random.split(seed, 3))
+    order_seed, action_seed, random_seed = tf.unstack(tf.random.split(seed, 3))
     can = word_ids >= 0
-    wanted = _share(rate, tf.reduce_sum(tf.cast(can, tf.int32), axis=1, keepdims=True))  # b 1
+    wanted = _count_selected(mask_selection_rate, tf.reduce_sum(tf.cast(can, tf.int32), axis=1, keepdims=True))  # b 1
     places = tf.broadcast_to(tf.range(shape[1]), shape)
     drawn = tf.random.stateless_uniform(shape, order_seed)
     if whole_words:
         numbers = shape[1] * tf.range(shape[0])[:, None] + tf.maximum(word_ids, 0)
         sizes = tf.math.unsorted_segment_sum(tf.cast(can, tf.int32), numbers, shape[0] * shape[1])
-        can &= tf.gather(sizes, numbers) <= wanted  # a longer word would end the draw, and leave a row of few without any
+        can &= tf.gather(sizes, numbers) <= wanted  # else a long word could end the draw with nothing selected
         drawn = tf.gather(drawn, tf.maximum(word_ids, 0), axis=1, batch_dims=1)
     drawn = tf.where(can, drawn, 2.0)
-    # How many tokens are drawn by when this one is, with all of its word.
+    # The number of tokens drawn up to this one, including the rest of its word.
     by_then = tf.searchsorted(tf.sort(drawn, axis=1), drawn, side="right")
     chosen = can & (by_then <= wanted)
 
-    positions = tf.argsort(tf.where(chosen, places, places + shape[1]), axis=1)[:, : _share(rate, shape[1])]
+    most = _count_selected(mask_selection_rate, shape[1])  # m
+    positions = tf.argsort(tf.where(chosen, places, places + shape[1]), axis=1)[:, :most]
     there = tf.gather(chosen, positions, axis=1, batch_dims=1)
     positions = tf.where(there, positions, 0)
     labels = tf.where(there, tf.gather(token_ids, positions, axis=1, batch_dims=1), 0)
 
-    fate = tf.random.stateless_uniform(shape, fate_seed)
-    others = tf.gather(stand_ins, tf.random.stateless_uniform(shape, stand_in_seed, 0, tf.size(stand_ins), dtype=tf.int32))
-    told = tf.where(fate < _MASKED, mask_id, tf.where(fate < _MASKED + _REPLACED, others, token_ids))
-    return tf.where(chosen, told, token_ids), positions, labels, there
+    action = tf.random.stateless_uniform(shape, action_seed)
+    drawn_ids = tf.random.stateless_uniform(shape, random_seed, 0, tf.size(random_ids), dtype=tf.int32)
+    unmasked = tf.where(action < _MASK_TOKEN_RATE + _RANDOM_TOKEN_RATE, tf.gather(random_ids, drawn_ids), token_ids)
+    replaced = tf.where(action < _MASK_TOKEN_RATE, mask_id, unmasked)
+    return tf.where(chosen, replaced, token_ids), positions, labels, there
 
 
-def _share(rate, count):
-    """How many of so many tokens are to be told: at least one, as in BERT's own code."""
-    return tf.maximum(tf.cast(tf.round(rate * tf.cast(count, tf.float32)), tf.int32), 1)
+def _count_selected(mask_selection_rate, count):
+    """The number of tokens to select among `count`: at least one, as in BERT's code."""
+    return tf.maximum(tf.cast(tf.round(mask_selection_rate * tf.cast(count, tf.float32)), tf.int32), 1)
 
 
 def _rows(documents, room, cross_documents, cut_sentences):
-    """Yields rows of at most so many tokens: lists of (number of the document, ids, words)."""
+    """Yields rows of at most `room` tokens: lists of (index of the document, ids, words)."""
     row, used = [], 0
     for number, document in enumerate(documents):
         for ids, words in document:
             if len(ids) != len(words):
-                raise ValueError(f"Expected as many words as tokens. Received: {len(words)} for {len(ids)}")
+                raise ValueError(f"Expected a word index for each token. Received: {len(words)} for {len(ids)} tokens")
             while len(ids):
                 other = bool(row) and row[-1][0] != number
-                free = room - used - other  # an end between documents takes a place
+                free = room - used - other  # the end token between documents
                 if row and (free < 1 or (other and not cross_documents) or (len(ids) > free and not cut_sentences)):
                     yield row
                     row, used = [], 0
@@ -246,7 +251,7 @@ def _rows(documents, room, cross_documents, cut_sentences):
 
 
 def _framed(row, start_id, end_id):
-    """A row's ids and words, with special tokens, and words numbered from 0."""
+    """A row's ids and word indices with special tokens added; words are counted from 0."""
     ids, words, after = [[start_id]], [[NO_WORD]], 0
     for place, (number, some_ids, some_words) in enumerate(row):
         if place and row[place - 1][0] != number:

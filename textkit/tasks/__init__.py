@@ -1,4 +1,4 @@
-"""What fine-tuning and measuring need to know of each kind of labels: of texts, of words, of spans."""
+"""Tasks: how texts, words and spans are labelled, for fine-tuning and evaluation."""
 
 from textkit.heads import SpanClassifier, TextClassifier, TokenClassifier
 from textkit.tasks.spans import SpanTask
@@ -9,7 +9,7 @@ _TASKS = {TextClassifier: TextTask, TokenClassifier: WordTask, SpanClassifier: S
 
 
 def make_task(model, data, **options):
-    """Joins a model and its data.
+    """Makes the task of a model and its data.
 
     Args:
         model: a `TextClassifier`, `TokenClassifier` or `SpanClassifier`.
@@ -17,10 +17,10 @@ def make_task(model, data, **options):
         **options: see `textkit.tasks.task.Task`.
 
     Returns:
-        A `Task`.
+        A `textkit.tasks.task.Task`.
 
     Raises:
-        ValueError: a model without such a head, or data that are not for it.
+        ValueError: a model of another class, or data that do not fit it.
     """
     for model_class, task_class in _TASKS.items():
         if isinstance(model, model_class):

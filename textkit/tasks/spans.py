@@ -1,4 +1,4 @@
-"""SpanTask: questions whose answers stand in a text, however long, which is read in windows."""
+"""SpanTask: extractive question answering; long contexts are read in overlapping windows."""
 
 import dataclasses
 
@@ -14,18 +14,18 @@ from textkit.tokenizers.layout import special_purposes
 
 STRIDE = 128  # tokens
 MAX_LENGTH = 384
-_CANDIDATES = 400  # of a window: several can be the same characters, where tokens are bytes
+_CANDIDATES = 400  # spans of a window: byte-pair tokens can give several with the same characters
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """An answer that was found.
+    """An answer found in a context.
 
     Attributes:
-        text: str, as it stands in the context; "" for no answer.
-        begin: int, its first character in the context; -1 for no answer.
-        end: int, the place after its last; -1 for no answer.
-        score: float, the sum of the logits of its first and its last token.
+        text: str, the characters of the context; "" for no answer.
+        begin: int, the index of its first character in the context; -1 for no answer.
+        end: int, the index after its last character; -1 for no answer.
+        score: float, the sum of its start logit and its end logit.
     """
 
     text: str
@@ -36,12 +36,12 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """What a model reads of questions with their contexts.
+    """Model inputs for questions with their contexts.
 
     Attributes:
-        inputs: dict of arrays (n, t), see `textkit.encoding.encode`: n windows, those to a question together.
-        offsets: int32 (n, t, 2), the characters of the context where each token begins and ends; -1 of all other tokens.
-        question: int64 (n,), which question each is of.
+        inputs: dict of arrays (n, t), see `textkit.encoding.encode`: n windows; those of a question follow each other.
+        offsets: int32 (n, t, 2), the characters of the context where each token begins and ends; -1 for other tokens.
+        question: int64 (n,), the index of each window's question.
     """
 
     inputs: dict
@@ -50,20 +50,21 @@ class Windows:
 
 
 def make_windows(tokenizer, questions, contexts, max_length=MAX_LENGTH, stride=STRIDE):
-    """Cuts contexts into windows that, with the question, are short enough for a model.
+    """Cuts contexts into overlapping windows that, with the question, have at most `max_length` tokens.
 
     Args:
         tokenizer: `textkit.Tokenizer` whose pairs begin with a special token, which stands for no answer.
-        questions: list of str. Of one that is longer than half a window the rest is left out.
-        contexts: list of str, as many.
-        max_length: int, the most tokens of a window, with question and special tokens.
-        stride: int, how many tokens after a window's first one the next window begins.
+        questions: list of str. A question longer than half a window is truncated.
+        contexts: list of str, one for each question.
+        max_length: int, the maximum number of tokens of a window, question and special tokens included.
+        stride: int, tokens from the start of one window to the start of the next; at most the context tokens of a window.
 
     Returns:
         `Windows`.
 
     Raises:
-        ValueError: no such tokenizer, no questions or not as many contexts, no room for a context.
+        inputs: dict of arrays (n, t), see `textkit.encoding.encode`; n windows, grouped by question.
+            context, or `stride` below 1.
 
     Reference: Devlin et al. 2019, run_squad.py (`doc_stride`).
     """
@@ -71,7 +72,7 @@ def make_windows(tokenizer, questions, contexts, max_length=MAX_LENGTH, stride=S
         raise ValueError(f"Expected a context for each question. Received: {len(contexts)} for {len(questions)} questions")
     special = len(special_purposes(tokenizer.template))
     if not special:
-        raise ValueError(f"Expected a tokenizer that begins with a special token. Received: template={tokenizer.template!r}")
+        raise ValueError(f"Expected a tokenizer with special tokens. Received: template={tokenizer.template!r}")
     room, of_question = _rooms(tokenizer, max_length)
     if room < 2 or stride < 1:
         raise ValueError(f"Expected max_length above {special + 1}, and stride above 0. Received: {max_length=}, {stride=}")
@@ -105,18 +106,17 @@ def find_answers(
     batch_size=32,
     progress=None,
 ):
-    """Finds the answers to questions in texts of any length.
+    """Finds the answers to questions in contexts of any length.
 
     Args:
         model: a `SpanClassifier` with a tokenizer.
         questions: list of str.
-        contexts: list of str, as many.
-        num_best: int, how many answers to each.
-        can_be_none: bool, whether it can be answered that there is no answer. Its score is that of the first token, in the
-            window where this is least.
-        max_length: int, see `make_windows`; `None` for 384, or fewer where the model has fewer positions.
-        stride: int, the same.
-        max_answer: int, the most tokens of an answer.
+        contexts: list of str, one for each question.
+        num_best: int, the number of answers to each question.
+        can_be_none: bool, whether "no answer" is possible. Its score is that of the first token, the lowest of all windows.
+        max_length: int, see `make_windows`; `None` for 384, or the number of positions if that is smaller.
+        stride: int, see `make_windows`.
+        max_answer: int, the maximum number of tokens of an answer.
         batch_size: int, windows of a batch.
         progress: callable of (done, total), or `None`.
 
@@ -124,8 +124,8 @@ def find_answers(
         list of lists of `Found`, the best first.
 
     Raises:
-        ValueError: see `make_windows`; a model without a tokenizer or of fewer ids, a length beyond its positions; or
-            answers of no token, batches of no window.
+        ValueError: see `make_windows`; a model without a tokenizer or with fewer ids than it, a length beyond its positions;
+            `max_answer` or `batch_size` below 1.
 
     Reference: Devlin et al. 2019, sections 4.2 and 4.3.
     """
@@ -137,13 +137,14 @@ def find_answers(
 class SpanTask(Task):
     """A `SpanClassifier` and `Questions`; see `Task`.
 
-    A window without the answer is one without an answer: its first token is beginning and end.
+    In a window that does not contain the whole answer, the first token is both start and end: no answer.
 
     Args:
         model, data: see `Task`.
-        max_length: int, the most tokens of a window; `None` for 384, or fewer where the model has fewer positions.
+        max_length: int, the maximum number of tokens of a window; `None` for 384, or the number of positions if that is
+            smaller.
         class_weights: `None`.
-        stride: int, see `make_windows`; `None` for 128, or fewer where windows are shorter.
+        stride: int, see `make_windows`; `None` for 128.
     """
 
     data_class = Questions
@@ -161,7 +162,7 @@ class SpanTask(Task):
     def encode(self, split, training=False):
         asked = getattr(self.data, split)
         windows = self._windows(asked)
-        # Where there are several right answers, the first is learned.
+        # The first of several right answers is the label.
         answers = [each.answers[0] if each.answers else None for each in asked]
         places = [
             answer_tokens(offsets, answers[number])
@@ -171,7 +172,7 @@ class SpanTask(Task):
         return windows.inputs, {"start_logits": first, "end_logits": last}, np.ones(len(first), "float32")
 
     def count_cut(self, split):
-        """As in `Task`: of contexts all is read, of long questions the first part."""
+        """Counts the truncated questions, see `Task`; contexts are never truncated."""
         _, of_question = _rooms(self.tokenizer, self.max_length)
         most = of_question + len(special_purposes(self.tokenizer.template, 1))
         return encoding.count_longer(self.tokenizer, most, [each.question for each in getattr(self.data, split)])
@@ -211,7 +212,7 @@ def answer_tokens(offsets, answer):
         answer: `textkit.datasets.labelled.Answer`, or `None`.
 
     Returns:
-        (int, int), the first and the last; (0, 0) where there is none, or not the whole of it.
+        (int, int), the indices of the first and the last token; (0, 0) if the window does not contain the whole answer.
 
     Example:
         >>> from textkit.datasets.labelled import Answer
@@ -230,19 +231,19 @@ def answer_tokens(offsets, answer):
 
 
 def _window_length(model, max_length):
-    """The most tokens of a window that a model reads, what was asked for or `None`."""
+    """The maximum number of tokens of a window for a model; `max_length` may be `None`."""
     most = encoding.most_tokens(model, max_length)
     return min(MAX_LENGTH, most or MAX_LENGTH) if max_length is None else most
 
 
 def _rooms(tokenizer, max_length):
-    """How many tokens of a question and its context a window has room for, and how many of the question at most."""
+    """The maximum number of tokens of question and context in a window, and of the question alone."""
     room = max_length - len(special_purposes(tokenizer.template))
     return room, room // 2
 
 
 def _starts(count, width, stride):
-    """Where windows of `width` begin so that the last ends with the last of `count` tokens."""
+    """The starts of windows of `width` tokens that cover `count` tokens."""
     step = min(stride, width)
     return range(0, max(count - width + step, 1), step)
 
@@ -261,7 +262,7 @@ def _best(windows, outputs, contexts, num_best, can_be_none, max_answer):
     found = []
     for context, spans, score in zip(contexts, answers, nothing, strict=True):
         ranked = [Found(context[begin:end], begin, end, value) for (begin, end), value in spans.items()]
-        if can_be_none or not ranked:  # first, so that it goes before an answer as likely
+        if can_be_none or not ranked:  # first, so that it wins ties
             ranked.insert(0, Found("", -1, -1, float(score)))
         found.append(sorted(ranked, key=lambda each: -each.score)[:num_best])
     return found

@@ -1,4 +1,4 @@
-"""Task, LabelTask: what is alike in all kinds of labels."""
+"""Task, LabelTask: the common parts of all tasks."""
 
 import math
 
@@ -7,29 +7,29 @@ import numpy as np
 from shared_layers.runtime import unknown_name
 from textkit import encoding
 
-MEAN = "mean_with_sample_weight"  # so that filled rows, padding and the weights of classes count right on all replicas
+MEAN = "mean_with_sample_weight"  # exact with repeated rows, padding and class weights, on any number of replicas
 
 
 class Task:
     """A model with a head, and data for it.
 
-    A subclass says what the data are (`data_class`), how they are learned (`loss`, `metrics`, `encode`) and measured
-    (`measure`).
+    A subclass defines the data (`data_class`), training (`loss`, `metrics`, `encode`) and evaluation (`measure`).
 
     Args:
-        model: of the kind that the subclass is for, with a tokenizer.
-        data: of `data_class`.
-        max_length: int, the most tokens of a row; `None` for as many as the model has learned positions for, or 512
-            where these have no end.
+        model: a model of the class that the subclass is for, with a tokenizer.
+        data: an instance of `data_class`.
+        max_length: int, the maximum number of tokens of a row; `None` for the number of learned positions of the model, or
+            512 if its positions are not learned.
 
     Attributes:
-        data_class: class, what data have to be.
-        label_tokens: bool, whether labels are of tokens.
-        monitor: str, the metric that says which epoch was best.
-        mode: "max" or "min", which values of it are better.
+        data_class: class of the data.
+        label_tokens: bool, whether each token has a label.
+        monitor: str, the metric that determines the best epoch.
+        mode: "max" or "min", whether larger or smaller values of it are better.
 
     Raises:
-        ValueError: data of another kind, a model without a tokenizer or of fewer ids, or a length beyond its positions.
+        ValueError: data of another class, a model without a tokenizer or with fewer ids than it, or a length beyond its
+            positions.
     """
 
     data_class = None
@@ -43,37 +43,52 @@ class Task:
         self.model, self.data, self.tokenizer = model, data, model.tokenizer
         self.max_length = encoding.most_tokens(model, max_length) or encoding.DEFAULT_LENGTH
 
-    def refuse(self, **options):
-        """Refuses options that are for other tasks: all that are not `None`."""
+    def refuse(self, case="", **options):
+        """Raises for options of other tasks.
+
+        Args:
+            case: str, a restriction for the error, such as " with problem='multi'".
+            **options: the options of other tasks, which should be `None`.
+
+        Raises:
+            ValueError: an option that is not `None`.
+        """
         for name, value in options.items():
             if value is not None:
-                raise ValueError(f"A {type(self.model).__name__} has no use for it. Received: {name}={value!r}")
+                raise ValueError(f"A {type(self.model).__name__}{case} does not take {name}. Received: {name}={value!r}")
 
     def prepare(self):
-        """Makes the model one of this data's classes; called before training."""
+        """Prepares the model for the classes of the data; called before training."""
 
     def loss(self):
-        """The loss of `fit`, a mean over the weights."""
+        """The loss for `compile`, a weighted mean."""
         raise NotImplementedError
 
     def metrics(self):
-        """The weighted metrics of `fit`."""
+        """The list of weighted metrics for `compile`."""
         return []
 
     def encode(self, split, training=False):
-        """What `textkit.datasets.batching.encoded_batches` takes of a split: inputs, labels and weights.
+        """Encodes a split for `textkit.datasets.batching.encoded_batches`.
 
         Args:
             split: "train", "validation" or "test".
-            training: bool, whether classes are weighted.
+            training: bool, whether class weights are applied.
 
         Returns:
-            dict of arrays (n, t); array (n, ...), or a dict of such; float32 (n,) or (n, t).
+            tuple: inputs, dict of arrays (n, t); labels, array (n, ...) or a dict of such; weights, float32 (n,) or (n, t).
         """
         raise NotImplementedError
 
     def count_cut(self, split):
-        """How many examples of a split have more tokens than the model is given of them."""
+        """Counts the truncated examples of a split.
+
+        Args:
+            split: "train", "validation" or "test".
+
+        Returns:
+            int.
+        """
         raise NotImplementedError
 
     def measure(self, split, predict, num_errors):
@@ -81,34 +96,35 @@ class Task:
 
         Args:
             split: "train", "validation" or "test".
-            predict: what gives the model's outputs of inputs, a dict of arrays, such as a `textkit.prediction.Predictor`.
-            num_errors: int, how many of the worst errors are listed.
+            predict: function from inputs (dict of arrays) to the model's outputs, such as `textkit.prediction.Predictor`.
+            num_errors: int, how many errors are listed.
 
         Returns:
-            dict, ready for JSON: metrics, "baseline" (the same of an answer that knows only the training data), and
+            dict, ready for JSON: metrics, "baseline" (the same metrics of a constant prediction from the training data), and
             "errors", the worst first.
         """
         raise NotImplementedError
 
 
 class LabelTask(Task):
-    """A task whose labels are of classes with names.
+    """A task whose labels are named classes.
 
-    A subclass says what is read of a split (`texts`).
+    A subclass defines the texts of a split (`texts`).
 
     Attributes:
-        names: list of str, the model's classes; those of the data where the model has no names.
-        numbers: int64 (c,), the model's class for each of the data's.
+        names: list of str, the class names of the model, or of the data if the model has none.
+        numbers: int64 (c,), the model's class index for each class of the data.
     """
 
     def take_classes(self, class_weights):
-        """Finds the model's classes for those of the data.
+        """Matches the classes of the data with those of the model by name.
 
         Args:
             class_weights: see `textkit.fine_tune`.
 
         Raises:
-            ValueError: the data have others than the model, weights are of others or out of their range.
+            ValueError: a class of the data or of `class_weights` that the model does not have, or a weight that is negative
+                or not finite.
         """
         if not self.model.class_names and len(self.data.class_names) != self.model.num_classes:
             raise self._other_classes()
@@ -129,13 +145,13 @@ class LabelTask(Task):
         self.class_weights = class_weights
 
     def prepare(self):
-        """Refuses a head of more classes than the data have; gives it their names where it has none."""
+        """Raises if the model has more classes than the data; sets the model's class names."""
         if len(self.names) != len(self.numbers):
             raise self._other_classes()
         self.model.class_names = self.names
 
     def texts(self, split):
-        """What is read of a split: list of str and, of pairs of texts, another."""
+        """The texts of a split: a list with one list of str, or two for pairs of texts."""
         raise NotImplementedError
 
     def count_cut(self, split):
@@ -146,7 +162,7 @@ class LabelTask(Task):
         """The weight of each class in training, float32 (c,).
 
         Args:
-            labels: int array, those of training.
+            labels: int array of any shape, the labels of the training split.
 
         Reference:
             "balanced" is scikit-learn's: King and Zeng 2001, "Logistic Regression in Rare Events Data".
@@ -159,19 +175,28 @@ class LabelTask(Task):
 
     def _other_classes(self):
         return ValueError(
-            f"Expected data of {self.model.num_classes} classes, as the model; from_preset(num_classes=) makes a new head. "
-            f"Received: {self.data.name!r} of {len(self.data.class_names)} classes"
+            f"Expected data with the model's {self.model.num_classes} classes, or a new head: from_preset(num_classes=...). "
+            f"Received: {self.data.name!r} with {len(self.data.class_names)} classes"
         )
 
 
 def log_softmax(logits):
-    """Logarithms of probabilities, of logits (..., c)."""
+    """Log-probabilities of logits (..., c), a float array of the same shape."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def scores_of_classes(scores, names, counts):
-    """{name: precision, recall, F1 and how many there are} of the classes that occur."""
+    """Scores of the classes that occur, ready for JSON.
+
+    Args:
+        scores: `textkit.label_metrics.Scores` of arrays (c,).
+        names: list of c str.
+        counts: int (c,), the number of labels of each class.
+
+    Returns:
+        dict {name: {"precision", "recall", "f1", "count"}}.
+    """
     columns = zip(names, *(each.tolist() for each in scores), counts, strict=True)
     return {
         name: {"precision": precision, "recall": recall, "f1": f1, "count": int(count)}

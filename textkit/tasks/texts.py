@@ -1,4 +1,4 @@
-"""TextTask: a class, classes or a number for each text or pair of texts."""
+"""TextTask: classification and regression of texts and pairs of texts."""
 
 import keras
 import numpy as np
@@ -17,7 +17,8 @@ class TextTask(LabelTask):
         stride: `None`.
 
     Raises:
-        ValueError: texts of another problem than the model's, weights of classes where there is not just one of each.
+        ValueError: texts of another problem than the model's, a `stride`, or `class_weights` for another problem than
+            "single".
     """
 
     data_class = ClassifiedTexts
@@ -27,19 +28,19 @@ class TextTask(LabelTask):
         self.refuse(stride=stride)
         self.problem = model.problem
         if data.problem != self.problem:
-            received = f"{data.name!r} of problem {data.problem!r}"
-            raise ValueError(f"Expected texts of the model's problem, {self.problem!r}. Received: {received}")
+            received = f"{data.name!r} with problem={data.problem!r}"
+            raise ValueError(f"Expected texts with the model's problem, {self.problem!r}. Received: {received}")
         if self.problem != "single":
-            self.refuse(class_weights=class_weights)
+            self.refuse(f" with problem={self.problem!r}", class_weights=class_weights)
             self.monitor, self.mode = "val_loss", "min"
         if self.problem == "regression":
             if model.num_classes != 1:
-                raise ValueError(f"Expected a model of one number. Received: num_classes={model.num_classes}")
+                raise ValueError(f"Expected num_classes=1 for a regression. Received: num_classes={model.num_classes}")
         else:
             self.take_classes(class_weights)
 
     def prepare(self):
-        """As in `LabelTask`; of a regression there are no classes."""
+        """As in `LabelTask`; a regression has no classes."""
         if self.problem != "regression":
             super().prepare()
 
@@ -99,7 +100,7 @@ class TextTask(LabelTask):
         return encoding.encode(self.tokenizer, *self.texts(split), max_length=self.max_length)
 
     def _labels(self, split):
-        """The labels as the model counts: int32 (n,), or float32 (n, c)."""
+        """The labels as indices of the model's classes, int32 (n,); multi-hot or numbers, float32 (n, c)."""
         labels = self.data.labels(split)
         if self.problem == "single":
             return self.numbers[labels].astype("int32")
@@ -110,7 +111,7 @@ class TextTask(LabelTask):
         return known
 
     def _error(self, split, row, label, logits):
-        """What a report says of a text."""
+        """One entry of "errors"."""
         error = {"texts": list(getattr(self.data, split)[row][0])}
         if self.problem == "regression":
             return {**error, "label": float(label[0]), "predicted": float(logits[0])}
@@ -131,7 +132,7 @@ def _of_one(predicted, labels, count):
 
 
 def _of_several(predicted, labels):
-    """Of rows of classes: "accuracy" is the share of rows in which all are right."""
+    """Multi-label scores; "accuracy" is the fraction of rows with all labels right."""
     measured = {"accuracy": label_metrics.accuracy(predicted, labels)}
     for average in ("micro", "macro"):
         measured[f"{average}_f1"] = label_metrics.precision_recall_f1(predicted, labels, average=average).f1

@@ -15,9 +15,9 @@ _OUTSIDE = "O"
 class WordTask(LabelTask):
     """A `TokenClassifier` and `TaggedTexts`; see `Task`.
 
-    The sentence is its words with spaces between. Of each word the first token counts, in training as in prediction. Words
-    of which no token is left (beyond the most tokens of a row, or nothing but control characters) are said to be outside,
-    "O", or of the first class where there is no "O".
+    A sentence is its words joined by spaces. The first token of each word has the label, in training and in prediction.
+    Words without a token (truncated, or only control characters) are predicted as "O", or as the first class if there is no
+    "O".
 
     Args:
         model, data, max_length: see `Task`.
@@ -83,13 +83,13 @@ class WordTask(LabelTask):
         return [[" ".join(words) for words, _ in getattr(self.data, split)]]
 
     def _inputs(self, split):
-        """What the model reads, and for each row the places of the first tokens of words, and which words these are."""
+        """The model's inputs and, for each row, the indices of first tokens and of their words, see `first_tokens`."""
         inputs = encoding.encode(self.tokenizer, *self.texts(split), max_length=self.max_length, return_offsets=True)
         offsets, sentences = inputs.pop("offsets"), (words for words, _ in getattr(self.data, split))
         return inputs, [first_tokens(row[:, 1], words) for row, words in zip(offsets, sentences, strict=True)]
 
     def _tags(self, split):
-        """The classes of the words of each sentence as the model counts: list of int64 (w,)."""
+        """The labels of each sentence as indices of the model's classes: list of int64 (w,)."""
         return [self.numbers[tags] for _, tags in getattr(self.data, split)]
 
     def _scores(self, predicted, wanted):
@@ -97,7 +97,7 @@ class WordTask(LabelTask):
         measured = {"accuracy": label_metrics.accuracy(flat, right)}
         try:
             label_metrics.entities(self.names)
-        except ValueError:  # tags that mark no entities: parts of speech
+        except ValueError:  # not entity tags, but for example parts of speech
             scores = label_metrics.precision_recall_f1(flat, right, len(self.names), average="macro")
             return {**measured, "macro_f1": scores.f1}
         named = ([[self.names[tag] for tag in tags] for tags in sentences] for sentences in (predicted, wanted))
@@ -106,7 +106,7 @@ class WordTask(LabelTask):
         return {**measured, **found["micro"]._asdict(), "types": types}
 
     def _error(self, split, row, wanted, predicted):
-        """What a report says of a sentence."""
+        """One entry of "errors"."""
         words = getattr(self.data, split)[row][0]
         wrong = [
             {"word": words[place], "label": self.names[wanted[place]], "predicted": self.names[predicted[place]]}
@@ -116,22 +116,22 @@ class WordTask(LabelTask):
 
 
 def first_tokens(ends, words):
-    """Finds the first token of each word in a sentence of words with spaces between.
+    """Finds the first token of each word in a sentence of words joined by spaces.
 
-    A token is of the word that its last character is in: one of bytes may begin with the space before.
+    A token belongs to the word of its last character: a byte-pair token may begin with the space before the word.
 
     Args:
-        ends: int (n,), the place after each token's last character; -1 of special tokens and padding.
+        ends: int (n,), the index after each token's last character; -1 for special tokens and padding.
         words: list of str.
 
     Returns:
-        int64 (m,), places of tokens; int64 (m,), their words, each once.
+        tuple: token indices int64 (m,); their word indices int64 (m,), each once.
 
     Example:
         >>> first_tokens(np.array([-1, 4, 5, 10, -1]), ["Birds", "sing"])
         (array([1, 3]), array([0, 1]))
     """
-    past = np.cumsum([len(word) + 1 for word in words]) - 1  # the place of the space after each word
+    past = np.cumsum([len(word) + 1 for word in words]) - 1  # the index of the space after each word
     word = np.searchsorted(past, ends - 1, side="right")
     inside = (ends > 0) & ~np.isin(ends - 1, past)
     tokens = np.flatnonzero(inside)

@@ -12,7 +12,7 @@ PAD, START, END, MASK = range(4)
 SPECIAL = (PAD, START, END, MASK)
 SIZE = 101
 SEED = tf.constant([3, 5])
-STAND_INS = tf.range(4, SIZE)
+RANDOM_IDS = tf.range(4, SIZE)
 
 
 def packed(documents, max_length=7, **options):
@@ -82,9 +82,9 @@ class TestPack:
     def test_what_cannot_be_packed_is_refused(self):
         with pytest.raises(ValueError, match=r"a number of at least 3 tokens. Received: max_length=2"):
             packed([[[4]]], 2)
-        with pytest.raises(ValueError, match=r"documents with tokens in them. Received: none"):
+        with pytest.raises(ValueError, match=r"documents with at least one token. Received: none"):
             packed([[], [[]]])
-        with pytest.raises(ValueError, match=r"as many words as tokens. Received: 1 for 2"):
+        with pytest.raises(ValueError, match=r"a word index for each token. Received: 1 for 2 tokens"):
             pack([[([4, 5], [0])]], 7, start_id=START, end_id=END)
 
 
@@ -115,7 +115,7 @@ class TestMaskTokens:
     def test_what_it_says_of_the_tokens_is_so(self, whole_words):
         token_ids, word_ids = made_rows()
         masked, positions, labels, there = (
-            part.numpy() for part in mask_tokens(token_ids, word_ids, SEED, MASK, STAND_INS, whole_words=whole_words)
+            part.numpy() for part in mask_tokens(token_ids, word_ids, SEED, MASK, RANDOM_IDS, whole_words=whole_words)
         )
         assert positions.shape == labels.shape == there.shape == (211, round(0.15 * 41))
         for row in range(len(token_ids)):
@@ -137,7 +137,7 @@ class TestMaskTokens:
     def test_every_token_is_chosen_as_often(self):
         ids = np.tile(np.arange(4, 4 + 20, dtype="int32"), (4000, 1))
         words = np.tile(np.arange(20, dtype="int32"), (4000, 1))
-        _, positions, _, there = mask_tokens(ids, words, SEED, MASK, STAND_INS)
+        _, positions, _, there = mask_tokens(ids, words, SEED, MASK, RANDOM_IDS)
         assert there.numpy().all()
         counts = np.bincount(positions.numpy().ravel(), minlength=20)
         np.testing.assert_allclose(counts, 4000 * 3 / 20, atol=4 * np.sqrt(4000 * 0.15 * 0.85))
@@ -151,12 +151,12 @@ class TestMaskTokens:
     def test_words_longer_than_the_share_are_never_chosen(self):
         words = np.array([[0, 0, 0, 1, 2, 2]] * 200, "int32")
         ids = np.arange(4, 10, dtype="int32")[None].repeat(200, 0)
-        _, positions, _, there = mask_tokens(ids, words, SEED, MASK, STAND_INS, whole_words=True)
+        _, positions, _, there = mask_tokens(ids, words, SEED, MASK, RANDOM_IDS, whole_words=True)
         assert there.numpy().all()  # one token
         assert set(positions.numpy().ravel()) == {3}
         assert maskable_share({"word_ids": words}) == 1.0
         words = np.array([[0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], [NO_WORD, 0, 0, 0, 0, 0]], "int32")
-        *_, there = mask_tokens(ids[:3], words, SEED, MASK, STAND_INS, whole_words=True)
+        *_, there = mask_tokens(ids[:3], words, SEED, MASK, RANDOM_IDS, whole_words=True)
         assert there.numpy().tolist() == [[True], [False], [False]]
         assert maskable_share({"word_ids": words}) == 1 / 3
 
@@ -178,10 +178,10 @@ class TestMaskTokens:
         np.testing.assert_allclose(shares[1], [15 / 101, 0.8 + 0.1 / SIZE, 0.1 - 0.2 / SIZE, 0.1 + 0.1 / SIZE], atol=0.012)
         np.testing.assert_allclose(shares[0], shares[1], atol=0.017)
 
-    def test_stand_ins_are_all_but_special(self):
+    def test_random_ids_are_all_but_special(self):
         token_ids = np.full((500, 41), 50, "int32")
         words = np.tile(np.arange(41, dtype="int32"), (500, 1))
-        masked = mask_tokens(token_ids, words, SEED, MASK, STAND_INS, rate=0.5)[0].numpy()
+        masked = mask_tokens(token_ids, words, SEED, MASK, RANDOM_IDS, mask_selection_rate=0.5)[0].numpy()
         others = collections.Counter(masked[(masked != MASK) & (masked != 50)])
         assert set(others) <= set(range(4, SIZE))
         assert len(others) > 90
@@ -190,14 +190,14 @@ class TestMaskTokens:
         token_ids, word_ids = made_rows()
 
         def found(seed):
-            return [part.numpy().tolist() for part in mask_tokens(token_ids, word_ids, tf.constant(seed), MASK, STAND_INS)]
+            return [part.numpy().tolist() for part in mask_tokens(token_ids, word_ids, tf.constant(seed), MASK, RANDOM_IDS)]
 
         assert found([1, 2]) == found([1, 2]) != found([1, 3])
-        in_graph = tf.function(mask_tokens, jit_compile=False)(token_ids, word_ids, tf.constant([1, 2]), MASK, STAND_INS)
+        in_graph = tf.function(mask_tokens, jit_compile=False)(token_ids, word_ids, tf.constant([1, 2]), MASK, RANDOM_IDS)
         assert [part.numpy().tolist() for part in in_graph] == found([1, 2])
 
     def test_rows_without_words_have_nothing_to_tell(self):
-        *_, there = mask_tokens(np.full((2, 9), 5, "int32"), np.full((2, 9), NO_WORD, "int32"), SEED, MASK, STAND_INS)
+        *_, there = mask_tokens(np.full((2, 9), 5, "int32"), np.full((2, 9), NO_WORD, "int32"), SEED, MASK, RANDOM_IDS)
         assert not there.numpy().any()
 
 
@@ -289,8 +289,8 @@ class TestMaskedBatches:
     @pytest.mark.parametrize(
         ("options", "match"),
         [
-            ({"rate": 0}, r"a number in \(0, 1\). Received: rate=0"),
-            ({"rate": 1.0}, r"a number in \(0, 1\). Received: rate=1.0"),
+            ({"mask_selection_rate": 0}, r"a number in \(0, 1\). Received: mask_selection_rate=0"),
+            ({"mask_selection_rate": 1.0}, r"a number in \(0, 1\). Received: mask_selection_rate=1.0"),
             ({"batch_tokens": 3}, r"one of batch_size and batch_tokens"),
         ],
     )
