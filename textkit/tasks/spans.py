@@ -39,7 +39,7 @@ class Windows:
     """Model inputs for questions with their contexts.
 
     Attributes:
-        inputs: dict of arrays (n, t), see `textkit.encoding.encode`: n windows; those of a question follow each other.
+        inputs: dict of arrays (n, t), see `textkit.encoding.encode`: n windows, grouped by question.
         offsets: int32 (n, t, 2), the characters of the context where each token begins and ends; -1 for other tokens.
         question: int64 (n,), the index of each window's question.
     """
@@ -63,8 +63,8 @@ def make_windows(tokenizer, questions, contexts, max_length=MAX_LENGTH, stride=S
         `Windows`.
 
     Raises:
-        inputs: dict of arrays (n, t), see `textkit.encoding.encode`; n windows, grouped by question.
-            context, or `stride` below 1.
+        ValueError: a tokenizer without special tokens, no questions, another number of contexts, `max_length` too small
+            for a context, or `stride` below 1.
 
     Reference: Devlin et al. 2019, run_squad.py (`doc_stride`).
     """
