@@ -1,4 +1,4 @@
-"""The command: dates trained, measured, translated and drawn; and one line for whatever is wrong."""
+"""The command `textkit`: train, evaluate, translate and explain dates; bad input gets one line on standard error."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The commands `textkit pretrain` and `textkit export` of what it made; and one line for whatever is wrong."""
+"""`textkit pretrain`, and `textkit export` of the pretrained encoder; bad input gets one line on standard error."""
 
 import functools
 import json

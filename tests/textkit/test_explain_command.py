@@ -1,4 +1,4 @@
-"""`textkit explain` of encoders: what it prints and draws, and one line for whatever is wrong."""
+"""`textkit explain` of encoders: what it prints and draws; bad input gets one line on standard error."""
 
 import re
 

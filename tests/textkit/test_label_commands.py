@@ -1,4 +1,4 @@
-"""`textkit train` and `textkit evaluate` of labels: each task from a file to its report; and one line for what is wrong."""
+"""`textkit train` and `textkit evaluate` for classify, pair, tag and qa: from a file to its report; bad input gets one line."""
 
 import json
 import re
@@ -24,7 +24,7 @@ ROWS = {
     ),
     "an option of another task": (
         f"train qa asked.json --model encoder --problem multi --out x {QUICK}",
-        r"--problem does not apply to qa, only to classify and pair\. Received: task='qa', data='asked\.json'",
+        r"--problem does not apply to qa, only to classify, pair\. Received: task='qa', data='asked\.json'",
     ),
     "a pooling of words": (
         f"train tag names.conll --model encoder --pooling mean --out x {QUICK}",

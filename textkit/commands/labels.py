@@ -22,8 +22,8 @@ TASKS = {
     ),
     "tag": (
         "a class for each word",
-        "CoNLL: a word and its tag per line, an empty line after a sentence; .jsonl objects with words and tags; or "
-        "tfds:NAME.",
+        "CoNLL lines (the first column is the word, the last its tag; an empty line ends a sentence); .jsonl objects with "
+        "words and tags; or tfds:NAME.",
         "names.conll",
     ),
     "qa": (
@@ -204,7 +204,7 @@ def _load(task, name, limit, **given):
             raise options.not_applicable(key, "tfds:NAME", "files", data=name)
         if key not in _FILE + _OWN[task]:
             tasks = [each for each, own in _OWN.items() if key in own]
-            raise options.not_applicable(key, task, " and ".join(tasks), task=task, data=name)
+            raise options.not_applicable(key, task, ", ".join(tasks), task=task, data=name)
     if "columns" in given:
         columns = [column.strip() for column in given["columns"].split(",")]
         numbers = all(column.lstrip("-").isdecimal() for column in columns)
