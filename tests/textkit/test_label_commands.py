@@ -1,4 +1,4 @@
-"""`textkit train` and `textkit evaluate` for classify, pair, tag and qa: from a file to its report; bad input gets one line."""
+"""`textkit train` and `textkit evaluate` for classify, pair, tag and qa, on files; bad input gets one line."""
 
 import json
 import re
