@@ -1,4 +1,4 @@
-"""TextEncoder: token ids to states, forwards and backwards at once, with attention scores of any layer on request."""
+"""TextEncoder: a bidirectional Transformer encoder, with attention scores of any layer on request."""
 
 import keras
 from keras import ops
@@ -16,52 +16,52 @@ from textkit.seq2seq import sizes
 from textkit.text_model import EncoderModel
 
 POSITIONS = ("learned", "sinusoidal", "rotary")
-ACTIVATIONS = {"gelu_approximate": gelu_approximate}  # beside Keras's
+ACTIVATIONS = {"gelu_approximate": gelu_approximate}  # in addition to Keras's
 
 
 @keras.saving.register_keras_serializable(package="textkit")
 class TextEncoder(EncoderModel):
-    """BERT's encoder, and by options that of RoBERTa, DistilBERT, ALBERT, ELECTRA, MiniLM or ModernBERT's kind.
+    """BERT's encoder, with options for RoBERTa, DistilBERT, ALBERT, ELECTRA, MiniLM and ModernBERT-like models.
 
-    Sharing one layer's weights (ALBERT) divides the layers' size by their number and saves no operation; `count_params()`
-    and `multiply_adds(length)` tell.
+    Sharing the weights of all layers (ALBERT) reduces the parameters, but not the computation; see `count_params()` and
+    `multiply_adds(length)`.
 
     Args:
         vocabulary_size: int.
         num_layers, num_heads, hidden_dim, intermediate_dim: int, sizes of the layers.
         dropout: float in [0, 1), on embeddings and on both branches of each layer.
-        attention_dropout: float or `None` (the same as `dropout`), on attention probabilities.
-        activation: of the feed-forward networks, a name of Keras's or "gelu_approximate".
+        attention_dropout: float, on attention probabilities; `None` for the value of `dropout`.
+        activation: str, of the feed-forward networks, a name of Keras or "gelu_approximate".
         layer_norm_epsilon: float.
-        max_sequence_length: int, rows of learned positions; other positions have no end.
-        num_segments: int, of how many kinds a token can be; 0 for none. With 1 all tokens are of it.
+        max_sequence_length: int, the number of learned positions; other positions have no limit.
+        num_segments: int, the number of segment embeddings; 0 for none. With 1 all tokens have the same one.
         positions: "learned", "sinusoidal" or "rotary" (in the attention of every layer).
-        embedding_dim: int, width of the embeddings, which a linear map takes to `hidden_dim`; `None` for that width at once.
-        share_layers: bool, one layer that is gone through `num_layers` times.
-        normalize_first: bool, pre-norm, with one more norm after the last layer.
+        embedding_dim: int, width of the embeddings, projected to `hidden_dim`; `None` for `hidden_dim` without projection.
+        share_layers: bool, one layer is applied `num_layers` times.
+        normalize_first: bool, pre-norm, with another norm after the last layer.
         feed_forward: "mlp" or "swiglu".
-        pad_id: int, the id that fills up a row.
-        use_pooler: bool, a linear map with `pooler_activation` of the first token's last state.
-        pooler_activation: name.
-        tokenizer: `textkit.Tokenizer` or its configuration, what makes the ids from text; `None` for none.
+        pad_id: int, the id of padding.
+        use_pooler: bool, whether there is a pooler: a dense layer on the first token's last state.
+        pooler_activation: str, its activation.
+        tokenizer: `textkit.Tokenizer` or its configuration, for text input; or `None`.
 
     Call arguments:
-        inputs: dict of "token_ids" (b, n) int; "segment_ids" (b, n) int, zeros where absent; "padding_mask" (b, n), nonzero
-            for a real token, by `pad_id` where absent.
+        inputs: dict of "token_ids" (b, n) int; "segment_ids" (b, n) int, optional, by default zeros; "padding_mask" (b, n),
+            optional, nonzero for real tokens, by default `token_ids != pad_id`.
         training: bool.
-        return_attention_scores: bool, or numbers of layers, of which -1 is the last.
-        num_score_rows: int, with scores: only those of that many leading tokens.
+        return_attention_scores: bool, or a list of layer indices, -1 for the last layer.
+        num_score_rows: int, the scores of only the first `num_score_rows` query tokens are returned; or `None`.
         return_hidden_states: bool.
 
     Returns:
-        dict of "sequence_output" (b, n, d), the states after the last layer; "pooled_output" (b, d), if there is a pooler;
-        "attention_scores", when asked for, a list with (b, h, n, n) float32 for each layer asked for, in that order;
-        "hidden_states", when asked for, a list with the embeddings and the output of each layer (b, n, d). What stands in
-        padding changes nothing in real tokens.
+        dict of "sequence_output" (b, n, d), the states after the last layer; "pooled_output" (b, d), with a pooler;
+        "attention_scores", on request, a list of (b, h, n, n) float32 for the requested layers, in that order;
+        "hidden_states", on request, a list of the embeddings and the output of each layer (b, n, d). Padding does not
+        change the outputs of real tokens.
 
     Raises:
-        ValueError: sizes that are not positive or do not fit each other, unknown positions or activations, sequences beyond
-            learned positions, a layer that is not there.
+        ValueError: sizes that are not positive or do not fit each other, unknown positions or activations, sequences longer
+            than the learned positions, a layer index out of range.
 
     Reference: Devlin et al. 2019, "BERT", section 3; Lan et al. 2020, "ALBERT", section 3.1; Warner et al. 2024,
     "Smarter, Better, Faster, Longer", section 2.1 (pre-norm, rotary positions).
@@ -196,12 +196,27 @@ class TextEncoder(EncoderModel):
         )
 
     def padding_mask(self, inputs):
-        """The mask (b, n) of the call's inputs: that given, or by `pad_id`."""
+        """The padding mask of inputs.
+
+        Args:
+            inputs: dict, as those of the call.
+
+        Returns:
+            bool tensor (b, n), True for real tokens: "padding_mask", or else `token_ids != pad_id`.
+        """
         mask = inputs.get("padding_mask")
         return ops.not_equal(inputs["token_ids"], self.config["pad_id"]) if mask is None else ops.cast(mask, "bool")
 
     def embed(self, inputs, training=None):
-        """What the first layer gets (b, n, d), of the call's inputs."""
+        """Embeds token ids, segments and positions.
+
+        Args:
+            inputs: dict, as those of the call.
+            training: bool.
+
+        Returns:
+            float tensor (b, n, d), the input of the first layer.
+        """
         x = self.token_embedding(inputs["token_ids"])
         if self.config["num_segments"]:
             segment_ids = inputs.get("segment_ids")
@@ -222,7 +237,16 @@ class TextEncoder(EncoderModel):
         num_score_rows=None,
         return_hidden_states=False,
     ):
-        """As the call, from what `embed` gives (b, n, d) and `padding_mask` (b, n)."""
+        """Applies the layers; with `embed` and `padding_mask` this is the call.
+
+        Args:
+            embedded: float tensor (b, n, d), as returned by `embed`.
+            padding_mask: bool tensor (b, n), True for real tokens.
+            training, return_attention_scores, num_score_rows, return_hidden_states: as in the call.
+
+        Returns:
+            dict, as the call.
+        """
         asked = self._asked(return_attention_scores)
         x, hidden_states, attention_scores = embedded, [embedded], {}
         for depth in range(self.config["num_layers"]):
@@ -242,20 +266,27 @@ class TextEncoder(EncoderModel):
         return seen
 
     def finish(self, state):
-        """The outputs, without scores, of what the last layer gives (b, n, d)."""
+        """Applies the final norm and the pooler.
+
+        Args:
+            state: float tensor (b, n, d), the output of the last layer.
+
+        Returns:
+            dict of "sequence_output" (b, n, d) and, with a pooler, "pooled_output" (b, d).
+        """
         seen = {"sequence_output": state if self.final_norm is None else self.final_norm(state)}
         if self.pooler is not None:
             seen["pooled_output"] = self.pooler(seen["sequence_output"][:, 0])
         return seen
 
     def multiply_adds(self, length):
-        """What reading one text costs: as many multiplications, each with an addition, as its matrix products have.
+        """Counts the multiply-adds of the matrix products for one text.
 
         Args:
             length: int, tokens of the text.
 
         Returns:
-            int. Layers that share their weights cost what others do; the size is `count_params()`.
+            int. Layers with shared weights count as often as they are applied.
         """
         config, d = self.config, self.config["hidden_dim"]
         feed_forward = {"mlp": 2, "swiglu": 3}[config["feed_forward"]] * d * config["intermediate_dim"]
@@ -264,14 +295,14 @@ class TextEncoder(EncoderModel):
         return config["num_layers"] * layer + projection + (0 if self.pooler is None else d * d)
 
     def _asked(self, return_attention_scores):
-        """The numbers of the layers whose scores are asked for."""
+        """The indices of the layers whose scores are requested."""
         num_layers = self.config["num_layers"]
         if isinstance(return_attention_scores, bool):
             return range(num_layers if return_attention_scores else 0)
         for depth in return_attention_scores:
             if not -num_layers <= depth < num_layers:
                 raise ValueError(
-                    f"`return_attention_scores` should be a bool or numbers of layers below {num_layers}. "
+                    f"`return_attention_scores` should be a bool or layer indices below {num_layers}. "
                     f"Received: return_attention_scores={return_attention_scores}"
                 )
         return [depth % num_layers for depth in return_attention_scores]
@@ -281,7 +312,7 @@ class TextEncoder(EncoderModel):
 
     @classmethod
     def adopt(cls, model, load_weights, overrides):
-        """The encoder of a model with a head."""
+        """As `Model.adopt`: the encoder of a model with a head."""
         if load_weights:
             return model.encoder.override(**overrides)
         return cls(**{**model.encoder.config, **overrides})

@@ -1,8 +1,8 @@
-"""What speaks for an answer, token by token: the methods of `textkit.explain`, tensors in and tensors out.
+"""The attribution methods of `textkit.explain`, tensors in and tensors out.
 
-Each takes a model, its inputs and a `Question`, and gives float32 (b, n), to be summed over the tokens of each word. This
-file needs the TensorFlow backend, for gradients with respect to attention; the maths that it rests on,
-`shared_layers.relevance`, needs none.
+Each takes a model, its inputs and a `Question`, and returns the relevance of each token, float32 (b, n), to be summed over
+the tokens of each word. This file needs the TensorFlow backend, for gradients with respect to attention;
+`shared_layers.relevance`, which has the formulas, works on any backend.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from shared_layers import relevance
 
-_STEPS_AT_ONCE = 8  # of integrated gradients: a short text leaves a processor idle, many long ones fill the memory
+_STEPS_AT_ONCE = 8  # of integrated gradients: more use the hardware better, and take more memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Question:
     """What is explained.
 
     Attributes:
-        row: float32 (b, n), weights of the tokens that the answer is read from, or whose attention is asked for.
-        chosen: float32, the shape of the logits: the weights of each in what is explained; `None` for the class-agnostic
+        row: float32 (b, n), the weights of the tokens that the prediction is read from, or whose attention is shown.
+        chosen: float32, of the shape of the logits: their weights in the explained score; `None` for the class-agnostic
             methods.
-        words: int32 (b, n), the word that each token is of, -1 for special tokens.
-        blank_id: int, the id of the token that says nothing, see `textkit.Tokenizer`.
+        words: int32 (b, n), the word index of each token, -1 for special tokens.
+        blank_id: int, the id that blanks out a token, see `textkit.Tokenizer`.
     """
 
     row: tf.Tensor
@@ -34,7 +34,20 @@ class Question:
 
 
 def raw(model, inputs, question, layer=None, head=None):
-    """What the tokens asked about attend to: in a layer and a head, or the mean of all.
+    """Raw attention of the tokens in `question.row`: of one layer and head, or the mean of all.
+
+    Args:
+        model: a `TextEncoder`, or a model with a head on one.
+        inputs: dict of "token_ids" and "segment_ids" int (b, n) and "padding_mask" bool (b, n).
+        question: `Question`.
+        layer: int, or `None` for the mean of all layers.
+        head: int, or `None` for the mean of all heads.
+
+    Returns:
+        float32 (b, n), the relevance of each token.
+
+    Raises:
+        ValueError: there is no such layer or head.
 
     Reference:
         Clark et al., "What Does BERT Look At?", BlackboxNLP 2019, section 4.1 (attention to a word is the sum over its
@@ -47,7 +60,20 @@ def raw(model, inputs, question, layer=None, head=None):
 
 
 def rollout(model, inputs, question, fusion="mean", discard_ratio=0.0):
-    """What arrives, through all layers, in the tokens asked about.
+    """Attention rollout through all layers, for the tokens in `question.row`.
+
+    Args:
+        model: a `TextEncoder`, or a model with a head on one.
+        inputs: dict of "token_ids" and "segment_ids" int (b, n) and "padding_mask" bool (b, n).
+        question: `Question`.
+        fusion: str, how heads are combined, see `relevance.rollout`.
+        discard_ratio: float in [0, 1), see `relevance.rollout`.
+
+    Returns:
+        float32 (b, n), the relevance of each token.
+
+    Raises:
+        ValueError: see `relevance.rollout`.
 
     Reference:
         Abnar & Zuidema, see `relevance.rollout`.
@@ -56,11 +82,19 @@ def rollout(model, inputs, question, fusion="mean", discard_ratio=0.0):
 
 
 def gradient_rollout(model, inputs, question):
-    """Attention times its gradient, through all layers, to the tokens that the answer is read from.
+    """Attention times its gradient, rolled out through all layers, for the tokens in `question.row`.
+
+    Args:
+        model: a model with a head on a `TextEncoder`.
+        inputs: dict of "token_ids" and "segment_ids" int (b, n) and "padding_mask" bool (b, n).
+        question: `Question`.
+
+    Returns:
+        float32 (b, n), the relevance of each token.
 
     Reference:
-        Chefer, Gur & Wolf, see `relevance.gradient_rollout`; without what the residual connections carry from each token
-        to itself, next to which all else would be little where an answer is read from a word's own token.
+        Chefer, Gur & Wolf, see `relevance.gradient_rollout`. We subtract the identity path of the residual connections,
+        which would dominate if the prediction is read from a word's own token.
     """
     state, mask = _embed(model, inputs)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -72,7 +106,15 @@ def gradient_rollout(model, inputs, question):
 
 
 def legrad(model, inputs, question):
-    """The positive gradients with respect to the attention of each layer, of the answer read from its output.
+    """LeGrad: the positive gradients of the score, read from each layer's output, with respect to that layer's attention.
+
+    Args:
+        model: a model with a head on a `TextEncoder`.
+        inputs: dict of "token_ids" and "segment_ids" int (b, n) and "padding_mask" bool (b, n).
+        question: `Question`.
+
+    Returns:
+        float32 (b, n), the relevance of each token.
 
     Reference:
         Bousselham et al., see `relevance.legrad`.
@@ -81,27 +123,39 @@ def legrad(model, inputs, question):
     state, mask = _embed(model, inputs)
     steps = []
     for depth in range(encoder.config["num_layers"]):
-        layer = encoder.encoder_layers[depth % len(encoder.encoder_layers)]  # of shared weights there is one
-        # A tape a layer: each gradient stays within its layer, and all together cost one backward pass.
+        layer = encoder.encoder_layers[depth % len(encoder.encoder_layers)]  # shared weights: only one layer
+        # One tape for each layer: together the gradients cost one backward pass.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state)
             state, scores = layer(state, padding_mask=mask, training=False, return_attention_scores=True)
             score = _score(model, encoder.finish(state), inputs, question)
         steps.append((tape, score, scores))
     evidence = relevance.legrad([tape.gradient(score, scores) for tape, score, scores in steps])
-    real = tf.cast(mask, tf.float32)  # padding may not be attended to, and no mean counts it
+    real = tf.cast(mask, tf.float32)  # the means are over real tokens only
     return evidence * real / tf.reduce_mean(real, axis=1, keepdims=True)
 
 
 def integrated_gradients(model, inputs, question, steps=32):
-    """Gradients at the embeddings on the way from a text of blanks to the text; signed.
+    """Integrated gradients at the embeddings; the baseline is the text with all words blanked out; signed.
 
-    The evidence of all tokens sums to what the text adds to the logit over one in which every word is blank. Special tokens
-    are the same in both, so that all of it lies on words.
+    The relevance of all tokens sums to the difference of the score between the text and the baseline. Special tokens are the
+    same in both, so that only words have relevance.
+
+    Args:
+        model: a model with a head on a `TextEncoder`.
+        inputs: dict of "token_ids" and "segment_ids" int (b, n) and "padding_mask" bool (b, n).
+        question: `Question`.
+        steps: int, points of the numerical integration.
+
+    Returns:
+        float32 (b, n), the signed relevance of each token.
+
+    Raises:
+        ValueError: `steps` below 1.
 
     Reference:
-        Sundararajan, Taly & Yan, see `relevance.integrated_gradients`. The steps are those of Gauss and Legendre, of which
-        fewer do.
+        Sundararajan, Taly & Yan, see `relevance.integrated_gradients`. The integral is by Gauss-Legendre quadrature, which
+        needs fewer steps.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1. Received: steps={steps}")
@@ -122,18 +176,26 @@ def integrated_gradients(model, inputs, question, steps=32):
         return total + tf.reduce_sum(tf.reshape(gradients, (-1, at_once, *tf.unstack(tf.shape(state)[1:]))), axis=1)
 
     places, weights = np.polynomial.legendre.leggauss(steps)  # in [-1, 1], of sum 2
-    shares_and_weights = np.pad([(places + 1) / 2, weights / 2], [(0, 0), (0, -steps % at_once)])  # of those added, 0
+    shares_and_weights = np.pad([(places + 1) / 2, weights / 2], [(0, 0), (0, -steps % at_once)])  # padded with weight 0
     schedule = tuple(shares_and_weights.astype("float32").reshape(2, -1, at_once))
     mean_gradient = tf.foldl(add_gradients, schedule, tf.zeros_like(state), parallel_iterations=1)
     return relevance.integrated_gradients(state, baseline, mean_gradient)
 
 
 def occlusion(model, inputs, question):
-    """How much the logit falls when a word becomes blank, all of its tokens at once; signed.
+    """Occlusion: how much the score falls if all tokens of a word are blanked out; signed.
+
+    Args:
+        model: a model with a head on a `TextEncoder`.
+        inputs: dict of "token_ids" and "segment_ids" int (b, n) and "padding_mask" bool (b, n).
+        question: `Question`.
+
+    Returns:
+        float32 (b, n), the signed relevance of each word, shared equally by its tokens.
 
     Reference:
         Li, Monroe & Jurafsky, "Understanding Neural Networks through Representation Erasure", arXiv 1612.08220, 2016,
-        section 3, with the logit in the place of the log-likelihood.
+        section 3, with the logit in place of the log-likelihood.
     """
 
     def score(inputs):
@@ -165,12 +227,28 @@ SIGNED = ("integrated_gradients", "occlusion")
 
 
 def encoder_of(model):
-    """The encoder of a model with a head, or the model itself where it is one."""
+    """The encoder of a model.
+
+    Args:
+        model: a `TextEncoder`, or a model with a head on one.
+
+    Returns:
+        The model's `encoder`, or the model itself if it has none.
+    """
     return getattr(model, "encoder", model)
 
 
 def logits_of(model, seen, inputs):
-    """The logits of a model with a head, of its encoder's outputs: (b, c), (b, n, c), or those of spans (b, n, 2)."""
+    """Computes the logits of a model with a head from its encoder's outputs.
+
+    Args:
+        model: a model with a head on a `TextEncoder`.
+        seen: dict of tensors, the outputs of the encoder.
+        inputs: dict of tensors, the inputs of the model.
+
+    Returns:
+        float32 tensor (b, c), or (b, n, c) for a `TokenClassifier`, or (b, n, 2) for a `SpanClassifier` (start and end).
+    """
     outputs = model.outputs(seen, inputs, training=False)
     if "logits" in outputs:
         return outputs["logits"]
@@ -188,11 +266,11 @@ def _scores(model, inputs):
 
 
 def _score(model, seen, inputs, question):
-    """The logit that is explained, or the weighed sum of several: (b,)."""
+    """The explained score (b,): the weighted sum of the logits."""
     weighed = logits_of(model, seen, inputs) * question.chosen
     return tf.reduce_sum(weighed, axis=list(range(1, weighed.shape.rank)))
 
 
 def _blank(inputs, question, covered):
-    """The inputs with other ids where `covered`."""
+    """The inputs with `blank_id` where `covered`."""
     return {**inputs, "token_ids": tf.where(covered, question.blank_id, inputs["token_ids"])}

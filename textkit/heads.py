@@ -1,4 +1,4 @@
-"""Heads on a `TextEncoder`: masked words, classes of texts and of words, spans, and vectors of sentences."""
+"""Heads on a `TextEncoder`: text, token and span classification, sentence embeddings, masked language modelling."""
 
 import keras
 from keras import ops
@@ -11,22 +11,22 @@ from textkit.text_head import ClassHead, TextHead, linear_head
 
 PROBLEMS = ("single", "multi", "regression")
 POOLINGS = ("mean", "token")
-_HIDDEN = -1e9  # a logit of what cannot be
+_HIDDEN = -1e9  # the logit of padding
 
 
 @keras.saving.register_keras_serializable(package="textkit")
 class TextClassifier(ClassHead):
-    """Classifies texts or pairs of texts, or gives numbers for them.
+    """Text classification and regression, for texts or pairs of texts.
 
-    It reads the pooled output; without a pooler, the first token's state; or the mean of all tokens' states. Compile it with
-    a cross-entropy of logits, with `keras.losses.BinaryCrossentropy(from_logits=True)` for several classes at once, with
-    "mse" for numbers.
+    The head is on the pooled output; without a pooler, on the first token's state; with `pooling="mean"`, on the mean of all
+    tokens' states. Compile with a cross-entropy from logits, with `keras.losses.BinaryCrossentropy(from_logits=True)` for
+    "multi", or with "mse" for "regression".
 
     Args:
-        num_classes: int, c; of a regression, how many numbers.
-        problem: "single" (one class of each text), "multi" (any of them), "regression".
-        pooling: "token", as published, or "mean" (over the real tokens' states, without a pooler), for one whose first
-            token has learnt nothing: one that is new, or that knows masked words alone.
+        num_classes: int, c; for "regression" the number of outputs.
+        problem: "single" (one class for each text), "multi" (any number of classes), "regression".
+        pooling: "token", as published, or "mean" (over real tokens, without a pooler), for encoders whose first token was
+            not trained: new ones, or those pretrained only on masked tokens.
         class_names, head_dropout, **encoder: as in `ClassHead`.
 
     Call arguments:
@@ -36,7 +36,7 @@ class TextClassifier(ClassHead):
         logits (b, c) float32, or a dict; see `TextHead`.
 
     Raises:
-        ValueError: an unknown problem or pooling, names that are not c.
+        ValueError: an unknown problem or pooling, another number of class names than c.
 
     Reference: Devlin et al. 2019, section 4.1; Liu et al. 2019 (whose classifier has the pooler as its first layer).
 
@@ -67,7 +67,15 @@ class TextClassifier(ClassHead):
         return {"logits": self.classify(self.pooled(seen, inputs), training)}
 
     def pooled(self, seen, inputs):
-        """What is classified (b, d), of the encoder's dict of outputs."""
+        """The input of the head.
+
+        Args:
+            seen: dict of tensors, the outputs of the encoder.
+            inputs: dict of tensors, the inputs of the model.
+
+        Returns:
+            float tensor (b, d).
+        """
         return seen["pooled_output"] if self.encoder.pooler else pooled_state(self, seen, inputs)
 
     def get_config(self):
@@ -76,7 +84,7 @@ class TextClassifier(ClassHead):
 
 @keras.saving.register_keras_serializable(package="textkit")
 class TokenClassifier(ClassHead):
-    """Classifies every token: names of persons and places, parts of speech.
+    """Token classification, such as named entities and parts of speech.
 
     Args:
         num_classes, class_names, head_dropout, **encoder: as in `ClassHead`.
@@ -85,10 +93,10 @@ class TokenClassifier(ClassHead):
         as those of `TextEncoder`.
 
     Returns:
-        logits (b, n, c) float32, or a dict; see `TextHead`. Which tokens count is for the sample weights to say.
+        logits (b, n, c) float32, or a dict; see `TextHead`. Tokens without a label need sample weight 0.
 
     Raises:
-        ValueError: names that are not c.
+        ValueError: another number of class names than c.
 
     Reference: Devlin et al. 2019, section 5.3 (without a CRF).
 
@@ -109,7 +117,7 @@ class TokenClassifier(ClassHead):
 
 @keras.saving.register_keras_serializable(package="textkit")
 class SpanClassifier(TextHead):
-    """Finds where an answer begins and where it ends.
+    """Extractive question answering: the start and the end of an answer.
 
     Args:
         head_dropout: float in [0, 1), before the head.
@@ -154,18 +162,18 @@ class SpanClassifier(TextHead):
 
 @keras.saving.register_keras_serializable(package="textkit")
 class SentenceEncoder(TextHead):
-    """A vector for each text, so that texts of like meaning lie close together.
+    """Sentence embeddings: a vector for each text, close for texts of similar meaning.
 
     Args:
-        pooling: "mean" (over the real tokens' states) or "token" (the first one's).
-        normalize: bool, to length 1: products of vectors are then cosines.
+        pooling: "mean" (over real tokens' states) or "token" (the first token's state).
+        normalize: bool, whether vectors have length 1, so that dot products are cosine similarities.
         **encoder: as in `TextHead`.
 
     Call arguments:
         as those of `TextEncoder`.
 
     Returns:
-        vectors (b, d) float32, or a dict with these as "embedding"; see `TextHead`.
+        embeddings (b, d) float32, or a dict with "embedding"; see `TextHead`.
 
     Raises:
         ValueError: an unknown pooling.
@@ -197,7 +205,7 @@ class SentenceEncoder(TextHead):
 
     @classmethod
     def checkpoint_arguments(cls, path):
-        """What sentence-transformers says of a folder; see `textkit.checkpoints.sentence_transformers`."""
+        """Constructor arguments from sentence-transformers' files, see `textkit.checkpoints.sentence_transformers`."""
         from textkit.checkpoints.sentence_transformers import read_pooling
 
         return read_pooling(path)
@@ -208,14 +216,14 @@ class SentenceEncoder(TextHead):
 
 @keras.saving.register_keras_serializable(package="textkit")
 class MaskedLanguageModel(TextHead):
-    """Says what stands where words were masked; its last matrix is the table of embeddings.
+    """Masked language modelling; the output weights are tied to the token embeddings.
 
     Args:
         **encoder: as in `TextHead`.
 
     Call arguments:
-        inputs: as those of `TextEncoder`, and optionally "mask_positions" (b, m) int: the places to look at, which costs
-            less than all.
+        inputs: as those of `TextEncoder`, and optionally "mask_positions" (b, m) int: the positions to predict, which costs
+            less than predicting all.
         others: as those of `TextEncoder`.
 
     Returns:
@@ -252,7 +260,7 @@ class MaskedLanguageModel(TextHead):
 
 @keras.saving.register_keras_serializable(package="textkit")
 class MaskedLanguageHead(keras.layers.Layer):
-    """From states to logits: a linear map with an activation, a norm, the product with the embeddings, a bias.
+    """From states to vocabulary logits: dense layer, activation, layer norm, product with the embeddings, bias.
 
     Args:
         activation: as in `TextEncoder`.
@@ -260,7 +268,7 @@ class MaskedLanguageHead(keras.layers.Layer):
 
     Call arguments:
         states: float tensor (b, n, d).
-        table: float tensor (v, e), the embeddings.
+        table: float tensor (v, e), the token embeddings.
 
     Returns:
         logits (b, n, v) float32.
@@ -294,13 +302,30 @@ class MaskedLanguageHead(keras.layers.Layer):
 
 
 def mean_state(states, padding_mask):
-    """The mean of the real tokens' states (b, n, d): (b, d) float32, 0 where there are none."""
+    """Averages the states of real tokens.
+
+    Args:
+        states: float tensor (b, n, d).
+        padding_mask: bool tensor (b, n), True for real tokens.
+
+    Returns:
+        float32 tensor (b, d), 0 for rows without real tokens.
+    """
     weights = ops.cast(padding_mask, "float32")[..., None]
     return ops.sum(ops.cast(states, "float32") * weights, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
 
 
 def pooled_state(model, seen, inputs):
-    """A text's state (b, d) float32 by the model's pooling: the mean of its tokens' or the first one's."""
+    """Pools the states of each text by `model.pooling`.
+
+    Args:
+        model: a model with `pooling` "mean" or "token".
+        seen: dict of tensors, the outputs of the encoder.
+        inputs: dict of tensors, the inputs of the model.
+
+    Returns:
+        float32 tensor (b, d).
+    """
     if model.pooling == "mean":
         return mean_state(seen["sequence_output"], model.encoder.padding_mask(inputs))
     return ops.cast(seen["sequence_output"][:, 0], "float32")

@@ -1,4 +1,4 @@
-"""TextHead, ClassHead: what models with a head on a `TextEncoder` have in common."""
+"""TextHead, ClassHead: the bases of models with a head on a `TextEncoder`."""
 
 import inspect
 import warnings
@@ -13,21 +13,22 @@ from textkit.text_model import EncoderModel
 
 
 class TextHead(EncoderModel):
-    """Base of the models that read a `TextEncoder`'s states.
+    """Base of the models with a head on a `TextEncoder`.
 
-    A subclass has `outputs(seen, inputs, training)`, from the encoder's dict of outputs to the model's own.
+    A subclass defines `outputs(seen, inputs, training)`, from the encoder's dict of outputs to the model's dict of outputs.
 
     Args:
-        **encoder: the arguments of `TextEncoder`. Without `reads_pooler` there is never a pooler: nothing would train it.
+        **encoder: the arguments of `TextEncoder`. A subclass with `reads_pooler=False` has no pooler, as nothing would train
+            it.
 
     Call arguments:
         as those of `TextEncoder`.
 
     Returns:
-        what the subclass says; or, when scores or hidden states are asked for, the encoder's dict of outputs with it added.
+        The outputs of the subclass; if scores or hidden states are requested, a dict of these and the encoder's outputs.
 
     Raises:
-        TypeError: an argument that neither has.
+        TypeError: an unknown argument.
     """
 
     def __init__(self, **kwargs):
@@ -59,12 +60,12 @@ class TextHead(EncoderModel):
         return {**super().get_config(), **self.encoder.config}
 
     def adapt_weight(self, path, value, shape, model):
-        """As `EncoderModel`; a head of another shape starts anew."""
+        """As `EncoderModel`; a head of another shape is newly initialized."""
         return None if path.startswith("head/") else super().adapt_weight(path, value, shape, model)
 
     @classmethod
     def adopt(cls, model, load_weights, overrides):
-        """A new head on the encoder of another model."""
+        """As `Model.adopt`: a new head on the encoder of another model."""
         encoder = getattr(model, "encoder", model)
         adopted = cls(**{**encoder.config, **cls.new_head(overrides, load_weights, stacklevel=3), **overrides})
         if load_weights:
@@ -73,39 +74,39 @@ class TextHead(EncoderModel):
 
     @classmethod
     def new_head(cls, overrides, load_weights, stacklevel):
-        """What a head of its own needs, where weights come without one; says that it has to be trained.
+        """Constructor arguments of a new head, for weights without a head; warns that the head is untrained.
 
         Args:
             overrides: dict of constructor arguments.
-            load_weights: bool, whether there are weights at all.
-            stacklevel: int, how many calls ago that is to be said.
+            load_weights: bool, whether weights are loaded.
+            stacklevel: int, of the warning.
 
         Returns:
             dict of constructor arguments.
 
         Raises:
-            ValueError: classes without their number.
+            ValueError: no `num_classes` for a classifier.
         """
         if "num_classes" in inspect.signature(cls).parameters:
             if "num_classes" not in overrides:
-                raise ValueError(f"Expected weights with a head, or num_classes= for a new one. Received: {overrides}")
+                raise ValueError(f"Expected weights with a head, or num_classes= for a new head. Received: {overrides}")
             return {"num_classes": overrides["num_classes"], "use_pooler": cls.reads_pooler}
         if load_weights and cls.checkpoint_head:
-            warnings.warn(f"Has to be trained: the new head of {cls.__name__}", stacklevel=stacklevel + 1)
+            warnings.warn(f"The new head of {cls.__name__} is untrained", stacklevel=stacklevel + 1)
         return {}
 
 
 class ClassHead(TextHead):
-    """Base of the heads that are one linear map to classes.
+    """Base of the heads with one dense layer to classes.
 
     Args:
         num_classes: int, c.
-        class_names: names of the classes, or `None`.
+        class_names: list of c str, or `None`.
         head_dropout: float in [0, 1), before the head.
         **encoder: as in `TextHead`.
 
     Raises:
-        ValueError: names that are not c.
+        ValueError: another number of class names than c.
     """
 
     def __init__(self, num_classes, class_names=None, head_dropout=0.1, **kwargs):
@@ -120,11 +121,19 @@ class ClassHead(TextHead):
         self.built = True
 
     def classify(self, states, training=None):
-        """Logits (..., c) float32 of states (..., d)."""
+        """Computes logits.
+
+        Args:
+            states: float tensor (..., d).
+            training: bool.
+
+        Returns:
+            float32 tensor (..., c).
+        """
         return ops.cast(self.head(self.dropout_layer(states, training=training)), "float32")
 
     def override(self, **overrides):
-        """As `Model.override`; another `num_classes` drops the names of the old classes."""
+        """As `Model.override`; another `num_classes` drops the class names."""
         if overrides.get("num_classes", self.num_classes) != self.num_classes:
             overrides = {"class_names": None, **overrides}
         return super().override(**overrides)
@@ -135,7 +144,15 @@ class ClassHead(TextHead):
 
 
 def linear_head(model, size):
-    """A linear map from a model's states, named "head"."""
+    """Makes a built dense layer on a model's states, named "head".
+
+    Args:
+        model: a `TextHead`.
+        size: int, the number of outputs.
+
+    Returns:
+        A built `shared_layers.Linear`.
+    """
     head = Linear(
         size, kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02), dtype=model.dtype_policy, name="head"
     )

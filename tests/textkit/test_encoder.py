@@ -213,7 +213,7 @@ def test_what_else_it_refuses():
     with pytest.raises(ValueError, match=r"at most sequence_length=7 tokens"):
         make()(make_ids((8,)))
     for asked in ([2], [0, -3]):
-        with pytest.raises(ValueError, match=r"a bool or numbers of layers below 2\. Received: return_attention_scores="):
+        with pytest.raises(ValueError, match=r"a bool or layer indices below 2\. Received: return_attention_scores="):
             make()(make_ids(), return_attention_scores=asked)
 
 

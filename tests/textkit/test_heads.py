@@ -185,11 +185,11 @@ def test_a_causal_model_has_no_encoder_to_take_over(tmp_path):
 def test_a_new_head_is_said_or_asked_for(tmp_path):
     make("tokens").save_to_preset(tmp_path / "preset")
     for cls in (SpanClassifier, MaskedLanguageModel):
-        with pytest.warns(UserWarning, match=f"Has to be trained: the new head of {cls.__name__}") as caught:
+        with pytest.warns(UserWarning, match=f"The new head of {cls.__name__} is untrained") as caught:
             cls.from_preset(tmp_path / "preset")
         assert [warning.filename for warning in caught if warning.category is UserWarning] == [__file__]
         cls.from_preset(tmp_path / "preset", load_weights=False)  # nobody expects a trained one
-    with pytest.raises(ValueError, match=r"weights with a head, or num_classes= for a new one\. Received: \{'problem'"):
+    with pytest.raises(ValueError, match=r"weights with a head, or num_classes= for a new head\. Received: \{'problem'"):
         TextClassifier.from_preset(tmp_path / "preset", problem="multi")
 
 

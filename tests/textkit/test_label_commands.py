@@ -124,7 +124,7 @@ def folder(tmp_path_factory):
 def test_a_task_from_its_file_to_its_report(folder, command, task, data, options, model_class, metric):
     code, out, error = command(f"train {task} {data} --model encoder {options} {QUICK} --out {task}")
     assert code == 0, error
-    assert "textkit: Has to be trained: the new head" in error or model_class is not SpanClassifier
+    assert "textkit: The new head of" in error or model_class is not SpanClassifier
     told = json.loads(out)
     report = json.loads((folder / task / "report.json").read_text())
     assert report["test"].pop("errors")
@@ -152,7 +152,7 @@ def test_a_new_head_is_made_where_it_is_asked_for(folder, command):
 def test_bad_input_is_one_line_and_exit_code_2(folder, command, line, message):
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     code, out, error = command(line)
-    said = [each for each in error.splitlines() if "Has to be trained" not in each]
+    said = [each for each in error.splitlines() if "The new head of" not in each]
     assert len(said) == 1, error
     assert said[0].startswith("textkit: ")
     assert re.search(message, said[0])

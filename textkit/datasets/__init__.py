@@ -1,4 +1,4 @@
-"""Data: words with their pronunciations, dates, texts with translations or summaries; and batches of them."""
+"""Pairs of texts: pronunciations, dates, translations and summaries; and batches of them."""
 
 import os
 from pathlib import Path
@@ -20,18 +20,18 @@ def load(name, **options):
     """Loads pairs of texts by name.
 
     Args:
-        name: str or path-like. "g2p" (`textkit.datasets.g2p.cmudict_pairs`); "dates" (`dates.date_pairs`); "tfds:" and a set
-            of `tensorflow_datasets` to translate or summarise, "tfds:ted_hrlr_translate/pt_to_en"
+        name: str or path-like. "g2p" (`textkit.datasets.g2p.cmudict_pairs`); "dates" (`dates.date_pairs`); "tfds:" and a
+            translation or summarization dataset of `tensorflow_datasets`, such as "tfds:ted_hrlr_translate/pt_to_en"
             (`pairs.tensorflow_pairs`); the path of a .tsv or .txt file of lines "source TAB target", or of a folder of such
-            (`pairs.tsv_pairs`).
-        **options: of that function.
+            files (`pairs.tsv_pairs`).
+        **options: options of the function in parentheses.
 
     Returns:
         A `Pairs`.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: there is no such set, or see the functions above.
+        OSError: the file does not exist.
+        ValueError: an unknown dataset, or see the functions above.
     """
     name = os.fspath(name)
     if name in _MAKERS:

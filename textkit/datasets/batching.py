@@ -1,4 +1,4 @@
-"""Batches of texts of like length, for teacher forcing or with labels; TensorFlow only (`tf.data`)."""
+"""Batches of texts of similar length, for teacher forcing or with labels; TensorFlow only (`tf.data`)."""
 
 import dataclasses
 import warnings
@@ -31,41 +31,42 @@ def batches(
     too_long="drop",
     multiple_of=1,
 ):
-    """Makes batches for `fit` (shuffled) or for `evaluate` (in order of length).
+    """Makes batches of pairs for `fit` (shuffled) or `evaluate` (in order of length).
 
-    Texts of like length share a batch, see `textkit.datasets.buckets.Buckets`. Where a bucket's last batch lacks a row, one
-    is repeated with weights 0: whatever is weighted is exact.
+    Texts of similar length share a batch, see `textkit.datasets.buckets.Buckets`. An incomplete batch is filled with
+    repeated rows of weight 0, so that weighted losses and metrics are exact.
 
     Args:
-        pairs: list of (source, list of targets), as a split of `Pairs`; each target makes an example.
+        pairs: list of (source, list of targets), such as a split of `Pairs`; each target is an example.
         source_vocabulary: `Vocabulary`.
         target_vocabulary: `Vocabulary`.
-        batch_size: int, the most rows of a batch; or
-        batch_tokens: int, the most tokens of a batch, padding included, of its sources as of its targets: the narrower a
-            bucket, the more rows (1 where a single text is longer). Just one of the two.
-        buckets: int, the most widths of sources, and of targets for each of these; 1 pads all to the longest there is; 0
-            puts any texts in a batch, padded to its own longest.
+        batch_size: int, the maximum number of rows of a batch. Exactly one of `batch_size` and `batch_tokens` is given.
+        batch_tokens: int, the maximum number of tokens of a batch, padding included, for the sources and for the targets:
+            narrower buckets have more rows. A longer text is a batch by itself.
+        buckets: int, the maximum number of widths of sources, and of targets for each of these; 1 pads all to the longest
+            of all; 0 puts any texts in a batch, padded to the longest of the batch.
         training: bool, whether to shuffle.
-        seed: int. The same seed gives the same batches, epoch by epoch.
-        first_epoch: int, in training: this epoch and all that follow, one after the other without end, to give to `fit`
-            with `steps_per_epoch`, which is the `cardinality` without this; `None` gives one epoch an iteration, of a
-            number that is drawn.
-        max_source_length: int, in tokens; `None` for any.
-        max_target_length: int, in tokens with start, so with end as well; `None` for any.
-        too_long: what becomes of pairs that are longer: "drop" or "truncate" (then the end follows what is left), which warn
-            of their number, or "refuse".
-        multiple_of: int, divides the rows of every batch; as many as there are replicas, so that each gets as much.
+        seed: int. The same seed gives the same batches in each epoch.
+        first_epoch: int, in training: yields this epoch and all later ones without end, for `fit` with `steps_per_epoch`
+            (the `cardinality` of the dataset with `first_epoch=None`). `None` yields one epoch per iteration, with a random
+            epoch number.
+        max_source_length: int, in tokens; `None` for no limit.
+        max_target_length: int, in tokens, the start token (or the end token) included; `None` for no limit.
+        too_long: what to do with longer pairs: "drop" or "truncate" (before the end token), which warn of their number, or
+            "refuse", which raises.
+        multiple_of: int, the number of rows of every batch is a multiple of it: the number of replicas.
 
     Returns:
-        `tf.data.Dataset` of ({"source_ids": int32 (b, s), "target_ids": int32 (b, t) that begin with start}, labels int32
-        (b, t) that end with end, weights float32 (b, t), 1 for what is to be learned); 0 pads ids.
+        `tf.data.Dataset` of ({"source_ids": int32 (b, s), "target_ids": int32 (b, t) that begin with the start token},
+        labels int32 (b, t) that end with the end token, weights float32 (b, t), 1 for labels, 0 for padding); ids are padded
+        with 0.
 
     Raises:
-        ValueError: an option out of its range, no pairs, too long ones that are to be refused, or none left.
+        ValueError: an option out of its range, no pairs, pairs that are too long with "refuse", or none left.
 
     Reference:
-        Vaswani et al. 2017, section 5.1 (batches of like length by a number of tokens). The widths are chosen by dynamic
-        programming.
+        Vaswani et al. 2017, section 5.1 (batches of similar length by a number of tokens). The widths are chosen by
+        dynamic programming.
     """
     if too_long not in _TOO_LONG:
         raise unknown_name("too_long", too_long, _TOO_LONG)
@@ -105,30 +106,30 @@ def encoded_batches(
     first_epoch=None,
     multiple_of=1,
 ):
-    """Makes batches of texts that are encoded, with labels, for `fit` (shuffled) or for `evaluate` (in order of length).
+    """Makes batches of encoded texts with labels for `fit` (shuffled) or `evaluate` (in order of length).
 
-    Texts of like length share a batch, see `textkit.datasets.buckets.Buckets`. Where a bucket's last batch lacks a row, one
-    is repeated with weights 0: whatever is weighted is exact.
+    Texts of similar length share a batch, see `textkit.datasets.buckets.Buckets`. An incomplete batch is filled with
+    repeated rows of weight 0, so that weighted losses and metrics are exact.
 
     Args:
-        inputs: dict of arrays (n, t, ...), as `textkit.Tokenizer.encode` gives: "token_ids", ..., and "padding_mask" bool
-            (n, t), True where there is a token: at the beginning of each row.
-        labels: array (n, ...), or a dict or tuple of such.
-        weights: float (n,), or (n, t) of labels of tokens; `None` for 1 everywhere, except in padding.
-        label_tokens: bool, whether labels are of tokens, (n, t, ...).
-        batch_size: int, the most rows of a batch; or
-        batch_tokens: int, the most tokens of a batch, padding included. Just one of the two.
-        buckets: int, see `Buckets`, as the others.
+        inputs: dict of arrays (n, t, ...), as returned by `textkit.encoding.encode`: "token_ids", ..., and "padding_mask"
+            bool (n, t), True for tokens, which come first in each row.
+        labels: array (n, ...), or a dict or tuple of such arrays.
+        weights: float (n,), or (n, t) for labels of tokens; `None` for 1 everywhere except in padding.
+        label_tokens: bool, whether each token has a label, (n, t, ...).
+        batch_size: int, the maximum number of rows of a batch. Exactly one of `batch_size` and `batch_tokens` is given.
+        batch_tokens: int, the maximum number of tokens of a batch, padding included.
+        buckets: int, see `textkit.datasets.buckets.Buckets`.
         training: bool, whether to shuffle.
-        seed: int.
+        seed: int. The same seed gives the same batches in each epoch.
         first_epoch: int or `None`, see `batches`.
-        multiple_of: int, divides the rows of every batch; as many as there are replicas.
+        multiple_of: int, the number of rows of every batch is a multiple of it: the number of replicas.
 
     Returns:
-        `tf.data.Dataset` of (inputs, labels, weights float32), cut to the width of the batch.
+        `tf.data.Dataset` of (inputs, labels, weights float32), truncated to the width of the batch.
 
     Raises:
-        ValueError: an option out of its range, no texts, arrays of unlike lengths, or padding before tokens.
+        ValueError: an option out of its range, no texts, arrays of different lengths, or padding before tokens.
     """
     mask = np.asarray(inputs["padding_mask"])
     arrays = keras.tree.map_structure(np.asarray, (dict(inputs), labels))
@@ -144,7 +145,7 @@ def encoded_batches(
     weights = np.asarray(weights, "float32")
 
     def over(change):
-        """Each array, and whether it is of tokens, through a function."""
+        """Applies a function of (array, whether it has a token axis) to inputs, labels and weights."""
         return (
             keras.tree.map_structure(lambda array: change(array, True), arrays[0]),
             keras.tree.map_structure(lambda array: change(array, label_tokens), arrays[1]),
@@ -163,7 +164,7 @@ def encoded_batches(
 
 @dataclasses.dataclass(frozen=True)
 class _Texts:
-    """Encoded texts, one after the other: `ids` int32 of all, `starts` and `lengths` int64 of each."""
+    """Encoded texts, concatenated: `ids` int32 of all texts, `starts` and `lengths` int64 of each text."""
 
     ids: np.ndarray
     starts: np.ndarray
@@ -179,7 +180,7 @@ class _Texts:
         return cls(ids, np.cumsum(lengths) - lengths, lengths)
 
     def select(self, rows, most):
-        """Some of the texts, of at most so many ids each."""
+        """The texts of some rows, truncated to `most` ids each."""
         lengths = self.lengths[rows]
         return _Texts(self.ids, self.starts[rows], lengths if most is None else np.minimum(lengths, most))
 
@@ -190,7 +191,7 @@ class _Texts:
         return np.where(there, self.ids[np.where(there, self.starts[rows, None] + columns, 0)], PAD).astype("int32")
 
     def framed(self, rows, width):
-        """Ids after a start, and ids before an end, int32 (b, width) both."""
+        """The ids after a start token, and the ids before an end token, both int32 (b, width)."""
         ids = self.padded(rows, width)
         before = np.concatenate([np.full((len(rows), 1), START, "int32"), ids[:, :-1]], axis=1)
         ids[np.arange(len(rows)), self.lengths[rows]] = END
@@ -198,7 +199,7 @@ class _Texts:
 
 
 def _limited(sources, targets, most_of_source, most_of_target, too_long):
-    """The texts without those that are too long, or cut to what is allowed."""
+    """The texts without pairs that are too long, or truncated to the limits."""
     over = np.zeros(len(sources.lengths), bool)
     for texts, most in ((sources, most_of_source), (targets, most_of_target)):
         if most is not None:

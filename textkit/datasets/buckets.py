@@ -1,4 +1,4 @@
-"""Which examples share a batch, so that little of it is padding, epoch by epoch; TensorFlow only (`tf.data`)."""
+"""Bucketing: batches of examples of similar length, with little padding; TensorFlow only (`tf.data`)."""
 
 import dataclasses
 
@@ -7,34 +7,34 @@ import tensorflow as tf
 
 from shared_layers.runtime import shard_by_row
 
-_BATCHES_OF_A_BUCKET = 4  # at least, where there are others
-_FINEST = 512  # lengths told apart
+_BATCHES_OF_A_BUCKET = 4  # at least, if there are several buckets
+_FINEST = 512  # distinct lengths at most; longer ones are rounded up
 
 
 @dataclasses.dataclass(frozen=True)
 class _Bucket:
-    members: np.ndarray  # the examples
-    widths: tuple  # of the sides
+    members: np.ndarray  # indices of examples
+    widths: tuple  # of each side
     rows: int  # of each batch
 
 
 class Buckets:
-    """Which examples share their batches; the same in every epoch.
+    """Assigns examples to buckets, and draws batches from them.
 
-    Padding is work for nothing. So texts are put in buckets of few fixed widths, chosen for the least padding, and a batch
-    is drawn from one bucket: few shapes occur (each compiled once), and every epoch has the same number of batches. The
-    order within each bucket, and that of all batches, is drawn anew each epoch.
+    To avoid padding, texts are put in buckets of a few fixed widths, chosen for the least padding, and a batch is drawn from
+    one bucket: there are few shapes (each is compiled once), and every epoch has the same number of batches. The order
+    within each bucket and the order of all batches are drawn anew in each epoch.
 
     Args:
-        lengths: tuple of int64 (n,), of the sides of each example: a source and a target, or a text alone.
-        batch_size: int, the most rows of a batch; or
-        batch_tokens: int, the most tokens of a batch, padding included, of each side. Just one of the two.
-        buckets: int, the most widths of the first side, and of the next for each of these; 1 pads all to the longest there
-            is; 0 puts any examples in a batch, padded to its own longest.
-        multiple_of: int, divides the rows of every batch.
+        lengths: tuple of int64 (n,), the lengths of each side of the examples: source and target, or text only.
+        batch_size: int, the maximum number of rows of a batch. Exactly one of `batch_size` and `batch_tokens` is given.
+        batch_tokens: int, the maximum number of tokens of a batch, padding included, for each side.
+        buckets: int, the maximum number of widths of the first side, and of the second for each of these; 1 pads all to the
+            longest of all; 0 puts any examples in a batch, padded to the longest of the batch.
+        multiple_of: int, the number of rows of every batch is a multiple of it.
 
     Attributes:
-        count: int, the batches of an epoch.
+        count: int, the number of batches of an epoch.
 
     Raises:
         ValueError: an option out of its range.
@@ -47,7 +47,7 @@ class Buckets:
         self.fixed = buckets > 0
         groups = [np.arange(len(lengths[0]))]
         if self.fixed:
-            for side in lengths:  # sources, and targets among those of like sources
+            for side in lengths:  # sources, then targets within each bucket of sources
                 groups = [part for group in groups for part in self._cut(group, side, buckets)]
         self.buckets = [self._bucket(group) for group in groups]
         self.count = sum(-(-len(bucket.members) // bucket.rows) for bucket in self.buckets)
@@ -56,15 +56,15 @@ class Buckets:
         """Makes the batches.
 
         Args:
-            make: function of (examples int64 (b,), how many of these count, widths of the sides) that gives a batch as
-                arrays; examples after those that count repeat others, to fill it.
-            signature: `tf.TensorSpec` of what it gives.
+            make: function of (example indices int64 (b,), the number of real rows, widths of the sides) that returns a batch
+                of arrays; the rows after the real ones are repeated to fill the batch.
+            signature: nested `tf.TensorSpec` of such a batch.
             training: bool, whether to shuffle.
-            seed: int. The same seed gives the same batches, epoch by epoch.
-            first_epoch: int, in training: this epoch and all that follow, without end; `None` gives one an iteration, of a
-                number that is drawn.
-            change: function of (a batch, int32 (2,)), or `None`: what becomes of a batch, in the graph, with a seed that is
-                another for each batch of each epoch.
+            seed: int. The same seed gives the same batches in each epoch.
+            first_epoch: int, in training: yields this epoch and all later ones without end; `None` yields one epoch per
+                iteration, with a random epoch number.
+            change: function of (batch, seed int32 (2,)), applied to each batch in the graph, with a different seed for each
+                batch of each epoch; or `None`.
 
         Returns:
             `tf.data.Dataset`.
@@ -95,10 +95,10 @@ class Buckets:
         return shard_by_row(dataset).prefetch(tf.data.AUTOTUNE)
 
     def batches(self, chance):
-        """Yields (examples int64 (b,), how many of these count, widths of the sides).
+        """Yields the batches of an epoch: (example indices int64 (b,), the number of real rows, widths of the sides).
 
         Args:
-            chance: `np.random.Generator` for the order, or `None` for that of the buckets.
+            chance: `np.random.Generator` to shuffle with, or `None` for the order of the buckets.
         """
         made = []
         for bucket in self.buckets:
@@ -111,7 +111,7 @@ class Buckets:
             yield rows, real, widths if self.fixed else self._widths(rows)
 
     def _cut(self, members, lengths, count):
-        """Divides examples by length into at most so many groups of a few batches each."""
+        """Divides examples by length into at most `count` groups of at least a few batches each."""
         ends = least_padding(lengths[members], count)
         group_of = np.searchsorted(ends, lengths[members])
         groups, waiting = [], members[:0]
@@ -123,7 +123,7 @@ class Buckets:
         return groups
 
     def _bucket(self, members):
-        # All batches of a bucket are of one size, so hardly a row is left to fill.
+        # The batches of a bucket have equal sizes, so that few rows are repeated.
         count = -(-len(members) // self._most_rows(members))
         rows = -(-len(members) // count)
         return _Bucket(members, self._widths(members), -(-rows // self.multiple_of) * self.multiple_of)
@@ -137,14 +137,14 @@ class Buckets:
 
 
 def least_padding(lengths, count):
-    """Finds the widths that, each length being padded to the next of them, give the least padding in all.
+    """Finds the widths with the least total padding, if each length is padded to the next width.
 
     Args:
         lengths: int64 (n,).
-        count: int, the most widths.
+        count: int, the maximum number of widths.
 
     Returns:
-        int64 (m,), increasing; the last is at least the longest.
+        int64 (m,), increasing; the last is at least the longest length.
 
     Example:
         >>> least_padding(np.array([3, 3, 3, 4, 9, 10]), 2)
@@ -153,7 +153,7 @@ def least_padding(lengths, count):
     step = -(-int(lengths.max()) // _FINEST)
     values, counts = np.unique(-(-lengths // step) * step, return_counts=True)
     below = np.concatenate([[0], np.cumsum(counts)])
-    padded = ((below[None, 1:] - below[:, None]) * values).astype("float64")  # of the values i to j, if these are a group
+    padded = ((below[None, 1:] - below[:, None]) * values).astype("float64")  # of values i to j as one group
     padded[np.tri(*padded.shape, -1, dtype=bool)] = np.inf
     least, begins = np.where(np.arange(len(below)) == 0, 0, np.inf), []
     for _ in range(min(count, len(values))):
@@ -168,15 +168,16 @@ def least_padding(lengths, count):
 
 
 def check_batches(batch_size, batch_tokens, **numbers):
-    """Refuses sizes of batches that are none.
+    """Checks the sizes of batches.
 
     Args:
-        batch_size: int or `None`.
-        batch_tokens: int or `None`, and not as the other.
-        **numbers: by name: "buckets", at least 0, "max_target_length", at least 2, others at least 1; or `None`.
+        batch_size: int or `None`. Exactly one of `batch_size` and `batch_tokens` is given.
+        batch_tokens: int or `None`.
+        **numbers: further options, each int or `None`: "buckets" at least 0, "max_target_length" at least 2, others at
+            least 1.
 
     Raises:
-        ValueError: for the first that is not as it should be.
+        ValueError: for the first invalid option.
     """
     if (batch_size is None) == (batch_tokens is None):
         raise ValueError(

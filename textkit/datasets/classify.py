@@ -1,4 +1,4 @@
-"""Texts, and pairs of texts, with classes or numbers: TSV and JSONL files, and sets of `tensorflow_datasets`."""
+"""Texts and pairs of texts with classes or numbers: TSV and JSONL files, and datasets of `tensorflow_datasets`."""
 
 import dataclasses
 import math
@@ -12,21 +12,21 @@ from textkit.datasets.splits import Splits, carved, class_names
 
 PROBLEMS = ("single", "multi", "regression")
 
-_SECRET = -1  # in sets of `tensorflow_datasets`
+_SECRET = -1  # the label of unlabelled examples in `tensorflow_datasets`
 _JSON_COLUMNS = {False: ("text", "label"), True: ("text", "pair", "label")}
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifiedTexts(Splits):
-    """Texts with what is to be said of them.
+    """Texts with their labels.
 
     Attributes:
-        train: list of (texts, label). `texts` is a tuple of one str, or two; `label` the number of a class; of "multi" a
-            tuple of such, which may be empty; of "regression" a float.
-        validation: the same.
-        test: the same.
-        name: str, what was asked for.
-        class_names: tuple of str; of "regression" empty.
+        train: list of (texts, label). `texts` is a tuple of one or two str; `label` is a class index, for "multi" a tuple of
+            class indices, which may be empty, and for "regression" a float.
+        validation: list of (texts, label).
+        test: list of (texts, label).
+        name: str, the name or path of the data.
+        class_names: tuple of str; empty for "regression".
         problem: "single", "multi" or "regression".
     """
 
@@ -40,7 +40,7 @@ class ClassifiedTexts(Splits):
             split: "train", "validation" or "test".
 
         Returns:
-            int32 (n,) of "single"; bool (n, c), c classes, of "multi"; float32 (n,) of "regression".
+            int32 (n,) for "single"; bool (n, c), c classes, for "multi"; float32 (n,) for "regression".
         """
         labels = [label for _, label in getattr(self, split)]
         if self.problem != "multi":
@@ -52,31 +52,31 @@ class ClassifiedTexts(Splits):
 
 
 def file_texts(path, pair=False, problem="single", columns=None, validation=None, test=None, on_corrupt="skip"):
-    """Reads a file of lines "text TAB label" or "text TAB text TAB label", or of JSON objects; or a folder of such.
+    """Reads a file of lines "text TAB label" or "text TAB text TAB label", or of JSON objects; or a folder of such files.
 
-    A folder has train.tsv or train.jsonl, and perhaps those of validation and test. What is missing of these is taken out of
-    train, a tenth each, by a hash of the texts, see `splits.carved`.
+    A folder has train.tsv or train.jsonl, and may have validation and test files. Missing splits are taken from train, 10 %
+    each, by a hash of the texts, see `splits.carved`.
 
     Args:
-        path: str or path-like: a file that ends with .jsonl has on each line an object {"text": str, "label": ...}, or with
-            "pair" as well; any other has columns divided by TAB, in which nothing is quoted.
-        pair: bool, whether there are two texts.
-        problem: "single", a class for each, any str; "multi", any number of classes: in JSON a list, in columns divided by
-            commas; "regression", a number.
-        columns: where the texts and, last, the label stand: keys of the objects; or names of columns, which the first line
-            of the file has; or their numbers from 0. `None` for lines of nothing else, and for the keys above.
-        validation: str or path-like, a file beside `path`; or `None`.
-        test: the same.
-        on_corrupt: what becomes of lines that are not so, or not in UTF-8: "skip" leaves them out and warns of their number
+        path: str or path-like: a .jsonl file has an object {"text": str, "label": ...} on each line, with "pair" for a
+            second text; any other file has columns separated by TAB, without quoting.
+        pair: bool, whether examples have two texts.
+        problem: "single", one class for each example, any str; "multi", any number of classes: in JSON a list, in columns
+            separated by commas; "regression", a number.
+        columns: the columns of the texts and, last, of the label: keys of the objects, or column names from the first line
+            of the file, or column numbers from 0. `None` for files with only these columns in this order, or the keys above.
+        validation: str or path-like, the file of this split; or `None`.
+        test: str or path-like, the file of this split; or `None`.
+        on_corrupt: what to do with malformed lines and lines that are not UTF-8: "skip" drops them and warns of their number
             and the first of them; "refuse" raises.
 
     Returns:
-        A `ClassifiedTexts`; its classes are those of train, in order, before anything is taken out of it.
+        A `ClassifiedTexts`; its classes are all those of the train file, sorted.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: nothing in a file, too little to carve from, a corrupt line that is to be refused, classes in validation
-            or test that train does not have, a column that is not there, or an option out of its range.
+        OSError: the file does not exist.
+        ValueError: an empty file, too few examples to split, a malformed line with "refuse", classes in validation or test
+            that train does not have, an unknown column, or an option out of its range.
     """
     wanted = _checked(pair, problem, columns)
     expected = f"with {'two texts' if pair else 'a text'} and a {'number' if problem == 'regression' else 'label'}"
@@ -98,25 +98,26 @@ def file_texts(path, pair=False, problem="single", columns=None, validation=None
 
 
 def tensorflow_texts(name, pair=False, problem="single", columns=None, limit=None, data_dir=None):
-    """Reads a set of `tensorflow_datasets` that has one text or two, and a class or a number.
+    """Reads a dataset of `tensorflow_datasets` with one or two texts, and a class or a number.
 
-    It is downloaded and prepared at its first use. Texts whose class is kept secret (in the test splits of GLUE, where it
-    is -1) are no examples, nor is a split whose numbers are all -1. A split of nothing else is as good as missing, and taken
-    out of train, as by `file_texts`.
+    It is downloaded and prepared at its first use. Unlabelled examples (label -1, as in the test splits of GLUE) are left
+    out, and for "regression" splits in which all labels are -1. A split without examples counts as missing, and missing
+    splits are taken from train, as by `file_texts`.
 
     Args:
-        name: str, with the configuration: "imdb_reviews", "glue/sst2", "glue/mnli", "glue/stsb", "ag_news_subset".
-        pair: bool, whether there are two texts.
+        name: str, the dataset and its configuration: "imdb_reviews", "glue/sst2", "glue/mnli", "glue/stsb",
+            "ag_news_subset".
+        pair: bool, whether examples have two texts.
         problem: "single" or "regression".
-        columns: the features of the texts and, last, the label; `None` where the set has no other text, class or number.
-        limit: int, so many examples at most are read of each split; `None` for all, which are held in memory.
-        data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
+        columns: the features of the texts and, last, of the label; `None` if the dataset has no other text, class or number.
+        limit: int, the maximum number of examples read from each split; `None` for all. They are held in memory.
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
 
     Returns:
-        A `ClassifiedTexts` with the name "tfds:" and `name`, and the classes in the order of the set.
+        A `ClassifiedTexts` with the name "tfds:" and `name`, and the classes in the order of the dataset.
 
     Raises:
-        ValueError: there is no such set or none of such texts and labels, it cannot be had, or an option out of its range.
+        ValueError: an unknown dataset, one without such texts and labels, a failed download, or an option out of its range.
     """
     import tensorflow_datasets as tfds
 
@@ -165,7 +166,7 @@ def _json_parser(columns, problem):
 
 
 def _places(file, columns):
-    """Where the columns stand in a file's lines, which its first line may tell."""
+    """The numbers of the columns, looked up in the first line of the file if they are names."""
     if columns is None or not isinstance(columns[0], str):
         return columns
     with file.open(encoding="utf-8-sig", errors="replace") as opened:
@@ -189,7 +190,7 @@ def _column_parser(places, wanted, problem):
 
 
 def _example(values, problem):
-    """Texts and label of a line, the latter by name."""
+    """The texts and the label of a line; classes are names."""
     texts = tuple(value.strip() if isinstance(value, str) else "" for value in values[:-1])
     if not all(texts):
         raise ValueError("has an empty text" if all(isinstance(value, str) for value in values[:-1]) else "has no text")
@@ -217,7 +218,7 @@ def _number(value):
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"has a label that is no number, {value!r:.40}")
+        raise ValueError(f"has a label that is not a number, {value!r:.40}")
     return number
 
 
@@ -225,7 +226,7 @@ _READ_LABEL = {"single": _one_name, "multi": _names, "regression": _number}
 
 
 def _numbered(label, number):
-    """A label by numbers in place of names."""
+    """A label with class indices in place of names."""
     return number[label] if isinstance(label, str) else tuple(sorted({number[name] for name in label}))
 
 
@@ -234,7 +235,7 @@ def _key(example):
 
 
 def _checked(pair, problem, columns):
-    """How many columns there are to read."""
+    """The number of columns to read; raises for an unknown problem or another number of `columns`."""
     if problem not in PROBLEMS:
         raise unknown_name("problem", problem, PROBLEMS)
     wanted = 3 if pair else 2

@@ -1,10 +1,10 @@
-"""Dates in many forms and languages, drawn by chance, with what they are in ISO 8601 and which characters say so.
+"""Random dates in many formats and languages, with their ISO 8601 form and a gold character alignment.
 
-"Saturday, 21 November 2026", "21. Nov. 2026" and "二〇二六年十一月二十一日" are all 2026-11-21. A small task that a model
-learns in two minutes, and one of the few whose perfect alignment is known.
+"Saturday, 21 November 2026", "21. Nov. 2026" and "二〇二六年十一月二十一日" are all 2026-11-21. It is a small task that a
+model learns in two minutes, and one of the few with a known alignment.
 
-No form can be read in two ways: years have four digits; day and month are both numbers only where the order is plain, after
-the year or divided by full stops, which is day first everywhere; "03/04/2026" does not occur.
+No format is ambiguous: years have four digits; day and month are both numeric only where the order is clear, after the year
+or separated by full stops (always day first); "03/04/2026" does not occur.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from textkit.datasets.splits import SPLITS, position
 
 FIRST_YEAR, LAST_YEAR = 1900, 2099
 
-# Where in [0, 1) the dates of each split end.
+# Upper bounds of the hash in [0, 1) for each split.
 _SPLIT_ENDS = {"train": 0.9, "validation": 0.95, "test": 1.0}
 _DRAWS_FOR_EACH = 50
 
-# Where each part stands in the answer: 2026-11-21.
+# The indices of each part in the target: 2026-11-21.
 _YEAR, _MONTH, _DAY = (0, 1, 2, 3), (5, 6), (8, 9)
 
 _ORDINALS = (
@@ -36,18 +36,18 @@ _HAN = "〇一二三四五六七八九"
 
 @dataclasses.dataclass(frozen=True)
 class Language:
-    """How a language writes dates.
+    """The date formats of a language.
 
-    In forms, {y} is the year, {d} the day, {dd} of two digits, {th} the day as the language counts it; {M} the month's
-    name, {m} shortened, {n} its number, {mm} of two digits, {roman} in Roman numerals; {W} the day of the week. English
-    has {ordinal} for the day in words, Chinese {hy}, {hm} and {hd} for numbers in characters.
+    In formats, {y} is the year; {d} the day, {dd} with two digits, {th} as an ordinal number; {M} the name of the month, {m}
+    abbreviated, {n} its number, {mm} with two digits, {roman} in Roman numerals; {W} the day of the week. English has
+    {ordinal} for the day in words, Chinese {hy}, {hm} and {hd} for numbers in characters.
     """
 
     forms: tuple
     months: str = ""
     short_months: str = ""
     weekdays: str = ""
-    ordinal_ending: str = ""  # of the first of a month
+    ordinal_ending: str = ""  # for the first day of a month
 
 
 _NUMBERS = ("{y}/{mm}/{dd}", "{y}.{mm}.{dd}", "{y}-{mm}-{dd}", "{y}{mm}{dd}", "{dd}.{mm}.{y}", "{d}.{n}.{y}")
@@ -139,17 +139,16 @@ LANGUAGES = {
 
 @dataclasses.dataclass(frozen=True)
 class DatedText:
-    """A date as somebody wrote it.
+    """A date in one format, with its alignment.
 
     Attributes:
-        source: str.
-        target: str, "2026-11-21".
-        alignment: tuple of 10 tuples of int: for each character of the target, those of the source that may give it. One
-            for a digit that is there; none for the hyphens. What is not written as a digit of its own may be read from
-            what says it and from the character on either side, where that is seen to begin or end: for a digit of a
-            month's name all of its letters and their neighbours, for a zero that is left out the digit it would precede
-            and the neighbours of that.
-        language: str.
+        source: str, the date as text.
+        target: str, the date in ISO 8601, such as "2026-11-21".
+        alignment: tuple of 10 tuples of int: for each character of the target, the indices of the source characters that
+            may be aligned with it. This is one for a digit that the source has, and none for a hyphen. Otherwise it is the
+            part that gives the digit and the character on either side, which shows where the part begins or ends: for a
+            month's name all its letters and their neighbours, for an omitted zero the digit after it and its neighbours.
+        language: str, a name in `LANGUAGES`.
     """
 
     source: str
@@ -159,34 +158,34 @@ class DatedText:
 
     @property
     def sure(self):
-        """Set of (source index, target index), where one character alone gives another."""
+        """Sure links, set of (source index, target index): target characters with a single source character."""
         return {(given[0], index) for index, given in enumerate(self.alignment) if len(given) == 1}
 
     @property
     def possible(self):
-        """Set of (source index, target index), all of the alignment."""
+        """Possible links, set of (source index, target index): the whole alignment."""
         return {(place, index) for index, given in enumerate(self.alignment) for place in given}
 
     def links(self, places):
-        """Makes links of what a model attends to most, to be judged by `textkit.metrics.alignment_error_rate`.
+        """Converts predicted source indices to links for `textkit.metrics.alignment_error_rate`.
 
         Args:
-            places: list of int, for each character of the target the index of one of the source.
+            places: list of int, the source index with the highest attention for each character of the target.
 
         Returns:
-            set of (source index, target index), without those of the hyphens, which no character gives.
+            set of (source index, target index), without hyphens, which have no alignment.
         """
         return {(int(place), index) for index, place in enumerate(places[: len(self.alignment)]) if self.alignment[index]}
 
 
 def dated_texts(split="train", count=20_000, seed=0, languages=None):
-    """Draws dates from 1900 to 2099, and a language and form for each; some come in capitals, some in small letters.
+    """Draws dates from 1900 to 2099, each with a random language and format; some are in upper case, some in lower case.
 
-    A hash of the date decides its split, 90 %, 5 % and 5 %: no date of one split is in another, in whatever form.
+    A hash of the date decides its split, 90 %, 5 % and 5 %: no date is in two splits, in any format.
 
     Args:
         split: str, "train", "validation" or "test".
-        count: int; no text comes twice.
+        count: int, the number of different texts.
         seed: int. The same arguments give the same texts.
         languages: iterable of names in `LANGUAGES`; `None` for all, equally likely.
 
@@ -194,7 +193,7 @@ def dated_texts(split="train", count=20_000, seed=0, languages=None):
         list of `DatedText`.
 
     Raises:
-        ValueError: an unknown split or language, or more texts than these languages have.
+        ValueError: an unknown split or language, `count` below 1, or more texts than these languages have.
 
     Example:
         >>> example = dated_texts("train", 1, languages=["german"])[0]
@@ -224,17 +223,17 @@ def dated_texts(split="train", count=20_000, seed=0, languages=None):
             found[example.source] = example
             if len(found) == count:
                 return list(found.values())
-    raise ValueError(f"Expected a count of texts that there are. Received: {count=}, {split=}, {languages=}")
+    raise ValueError(f"Expected at most {len(found)} texts of these languages. Received: {count=}, {split=}, {languages=}")
 
 
 def date_pairs(train=20_000, validation=1000, test=2000, seed=0, languages=None):
-    """Makes the pairs of `dated_texts`, whose lists of each split stand in the same order.
+    """Makes pairs of dates and their ISO 8601 form, in the order of `dated_texts`.
 
     Args:
-        train: int, how many texts.
-        validation: int.
-        test: int.
-        seed: int.
+        train: int, the number of pairs of the split.
+        validation: int, the number of pairs of the split.
+        test: int, the number of pairs of the split.
+        seed: int, see `dated_texts`.
         languages: see `dated_texts`.
 
     Returns:
@@ -251,13 +250,13 @@ def date_pairs(train=20_000, validation=1000, test=2000, seed=0, languages=None)
 
 
 def write(date, language, form, change=str):
-    """Writes a date in one form.
+    """Writes a date in one format.
 
     Args:
         date: `datetime.date`.
         language: str, a name in `LANGUAGES`.
-        form: str, see `Language`.
-        change: function of a str, which keeps its length.
+        form: str, a format, see `Language`.
+        change: function from str to str of the same length, such as `str.upper`.
 
     Returns:
         A `DatedText`.
@@ -270,13 +269,13 @@ def write(date, language, form, change=str):
             for index, places in links.items():
                 alignment[index] = tuple(len(source) + place for place in places)
             source += text
-    # at the text's ends there is no neighbour
+    # the ends of the text have no neighbour
     alignment = tuple(tuple(place for place in places if 0 <= place < len(source)) for places in alignment)
     return DatedText(change(source), date.isoformat(), alignment, language)
 
 
 def _write_field(date, language, field):
-    """The text of a field, and {index in the answer: places in the text}."""
+    """The text of a field, and dict {index in the target: indices in the text}."""
     month, day = date.month - 1, date.day - 1
     if field == "W":
         return language.weekdays.split()[date.weekday()], {}
@@ -309,7 +308,7 @@ def _write_field(date, language, field):
 
 
 def _digits(text, places):
-    if len(text) < len(places):  # no zero is written: the digit stands between others than digits
+    if len(text) < len(places):  # the zero is omitted
         return text, {places[0]: _around(0, 1), places[1]: (0,)}
     return text, {index: (place,) for place, index in enumerate(places)}
 
@@ -319,12 +318,12 @@ def _whole(text, places):
 
 
 def _around(begin, end):
-    """The places from one to before another, and one on either side."""
+    """The indices from `begin` to before `end`, and one on either side."""
     return range(begin - 1, end + 1)
 
 
 def _han(number, places):
-    """A number below 100 in characters: 三, 十, 十一, 二十, 二十一."""
+    """A number below 100 in Chinese characters: 三, 十, 十一, 二十, 二十一."""
     tens, ones = divmod(number, 10)
     if not tens:
         return _HAN[ones], _digits(str(ones), places)[1]

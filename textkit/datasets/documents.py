@@ -1,4 +1,4 @@
-"""Plain text to pretrain on: documents of text files, or of sets of `tensorflow_datasets`."""
+"""Plain text for pretraining: documents from text files, or from `tensorflow_datasets`."""
 
 import os
 
@@ -14,35 +14,35 @@ class Documents(Splits):
     """Documents.
 
     Attributes:
-        train: list of documents, each a list of str: its lines, at least one.
-        validation: the same.
-        test: the same.
-        name: str, what was asked for.
+        train: list of documents, each a list of at least one str: its lines.
+        validation: list of documents.
+        test: list of documents.
+        name: str, the name or paths of the data.
     """
 
 
 def file_documents(path, lines=False, tag_mark=None, validation=None, test=None, on_corrupt="skip"):
-    """Reads text files; or a folder of three: train.txt, validation.txt and test.txt.
+    """Reads text files; or a folder with train.txt, validation.txt and test.txt.
 
-    What is missing of validation and test is taken out of train: for each 5 % of the documents, 1 to 3000, by a hash of the
-    text, see `splits.carved`.
+    Missing validation and test splits are taken from train, 5 % of the documents each (1 to 3000), by a hash of the text,
+    see `splits.carved`.
 
     Args:
-        path: str or path-like, or a list of such, whose documents come one after the other.
-        lines: bool, whether each line is a document, and not all lines up to an empty one.
-        tag_mark: str, what divides a word from its tag, both of which are between spaces: "/" for "新年/t 讲话/n"; the tags
-            are left out. `None` where there are none.
-        validation: str or path-like, a file beside `path`; or `None`.
-        test: the same.
-        on_corrupt: what becomes of lines that are not in UTF-8: "skip" leaves them out and warns of their number and the
-            first of them; "refuse" raises.
+        path: str or path-like, or a list of these, whose documents are concatenated.
+        lines: bool, whether each line is a document. If False, documents are separated by empty lines.
+        tag_mark: str, the separator between a word and its tag, for text such as "新年/t 讲话/n" with "/"; the tags are
+            removed. `None` for text without tags.
+        validation: str or path-like, the file of this split; or `None`.
+        test: str or path-like, the file of this split; or `None`.
+        on_corrupt: what to do with lines that are not UTF-8: "skip" drops them and warns of their number and the first of
+            them; "refuse" raises.
 
     Returns:
         A `Documents`.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: no text in a file, too few documents to carve from, or a corrupt line that is to be refused.
+        OSError: the file does not exist.
+        ValueError: a file without text, too few documents to split, or a malformed line with "refuse".
     """
 
     def parse(line):
@@ -61,22 +61,22 @@ def file_documents(path, lines=False, tag_mark=None, validation=None, test=None,
 
 
 def tensorflow_documents(name, column=None, limit=None, data_dir=None):
-    """Reads a set of `tensorflow_datasets` that has text: each example is a document.
+    """Reads the text of a dataset of `tensorflow_datasets`: each example is a document.
 
-    It is downloaded and prepared at its first use. What is missing of validation and test is taken out of train, as by
+    It is downloaded and prepared at its first use. Missing validation and test splits are taken from train, as by
     `file_documents`.
 
     Args:
-        name: str, with the configuration: "imdb_reviews", "wiki40b/en".
-        column: str, the feature; `None` where there is one of text.
-        limit: int, so many examples at most are read of each split; `None` for all, which are held in memory.
-        data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
+        name: str, the dataset and its configuration: "imdb_reviews", "wiki40b/en".
+        column: str, the feature to read; `None` if the dataset has only one text feature.
+        limit: int, the maximum number of examples read from each split; `None` for all. They are held in memory.
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
 
     Returns:
         A `Documents` with the name "tfds:" and `name`.
 
     Raises:
-        ValueError: there is no such set or none of text, or it cannot be had.
+        ValueError: an unknown dataset, no such text feature, or a failed download.
     """
     import tensorflow_datasets as tfds
 
@@ -96,7 +96,7 @@ def tensorflow_documents(name, column=None, limit=None, data_dir=None):
 
 
 def _blocks(lines):
-    """Documents of lines that empty ones divide."""
+    """Documents of lines that are separated by empty lines."""
     documents = [[]]
     for line in lines:
         if line:

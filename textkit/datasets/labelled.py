@@ -1,4 +1,4 @@
-"""Labelled texts by task and name: what `textkit train classify|pair|tag|qa` reads."""
+"""Loads labelled texts by task and name, for `textkit train classify|pair|tag|qa`."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from textkit.datasets.tag import TaggedTexts, file_tags, tensorflow_tags
 __all__ = ["Answer", "ClassifiedTexts", "Question", "Questions", "TaggedTexts", "load"]
 
 _TFDS = "tfds:"
-_READERS = {  # of a file, of a set
+_READERS = {  # for files, for tensorflow_datasets
     "classify": (file_texts, tensorflow_texts),
     "pair": (functools.partial(file_texts, pair=True), functools.partial(tensorflow_texts, pair=True)),
     "tag": (file_tags, tensorflow_tags),
@@ -25,7 +25,8 @@ def load(task, name, **options):
     Args:
         task: "classify" or "pair": one text or two with a label, see `textkit.datasets.classify`; "tag": a label for each
             word, see `textkit.datasets.tag`; "qa": questions whose answers stand in a text, see `textkit.datasets.qa`.
-        name: str or path-like: "tfds:" and a set of `tensorflow_datasets`, "tfds:glue/sst2"; or a file or a folder.
+        name: str or path-like: "tfds:" and a dataset of `tensorflow_datasets`, such as "tfds:glue/sst2"; or a file or
+            folder.
         **options: of the function that reads it: `file_texts` or `tensorflow_texts`, `file_tags` or `tensorflow_tags`,
             `squad_questions` or `tensorflow_questions`.
 
@@ -33,8 +34,8 @@ def load(task, name, **options):
         A `ClassifiedTexts`, `TaggedTexts` or `Questions`.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: there is no such task or set, or see the functions above.
+        OSError: the file does not exist.
+        ValueError: an unknown task or dataset, or see the functions above.
     """
     if task not in _READERS:
         raise unknown_name("task", task, _READERS)

@@ -1,4 +1,4 @@
-"""Pairs of texts: files of two columns, and what `tensorflow_datasets` has to translate and to summarise."""
+"""Pairs of texts: files with two columns, and translation and summarization datasets of `tensorflow_datasets`."""
 
 import dataclasses
 import os
@@ -8,23 +8,23 @@ from textkit.datasets.splits import Splits, carved
 from textkit.vocabulary import Vocabulary
 
 _LINES = "'source TAB target'"
-# Of the sources in train, what becomes validation or test where there is none.
+# The fraction and the maximum number of the sources of train for a missing split.
 _CARVED_SHARE = 0.05
 _MOST_CARVED = 3000
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs(Splits):
-    """Texts with what they are to become.
+    """Source texts with their target texts.
 
     Attributes:
-        train: list of (source str, list of target str): every target of a source is right. No source comes twice.
-        validation: the same.
-        test: the same.
-        name: str, what was asked for.
-        source_kind: str, what the sources are best made of: "characters", "words" or "subwords".
-        target_kind: str, the same for the targets.
-        metric: str, what answers are measured by, see `textkit.evaluate`.
+        train: list of (source str, list of target str): every target is correct. Sources are unique.
+        validation: list of (source str, list of target str).
+        test: list of (source str, list of target str).
+        name: str, the name or path of the data.
+        source_kind: str, the default kind of the source vocabulary: "characters", "words" or "subwords".
+        target_kind: str, the default kind of the target vocabulary.
+        metric: str, the default metric, see `textkit.evaluate`.
     """
 
     source_kind: str = "subwords"
@@ -36,14 +36,14 @@ class Pairs(Splits):
 
         Args:
             source_size: int, see `textkit.vocabulary.Vocabulary.learn`.
-            target_size: int.
-            shared: bool, whether both sides get one vocabulary, of `source_size`, learned from both.
+            target_size: int, see `textkit.vocabulary.Vocabulary.learn`.
+            shared: bool, whether both sides share one vocabulary of `source_size`, learned from both.
 
         Returns:
             (source, target), two `Vocabulary`; the same one twice if `shared`.
 
         Raises:
-            ValueError: `shared` with sides of two kinds, or see `Vocabulary.learn`.
+            ValueError: `shared` with different kinds of sources and targets, or see `Vocabulary.learn`.
         """
         sources = [source for source, _ in self.train]
         targets = [target for _, right in self.train for target in right]
@@ -60,23 +60,23 @@ class Pairs(Splits):
 
 
 def tsv_pairs(path, on_corrupt="skip"):
-    """Reads a file of lines "source TAB target", or a folder of three: train.tsv, validation.tsv and test.tsv.
+    """Reads a file of lines "source TAB target", or a folder with train.tsv, validation.tsv and test.tsv.
 
-    A line whose source came before adds a target that is right as well. What comes after a second TAB is not read,
-    empty lines are passed over, and a byte order mark and the line ends of Windows are no part of the text. What is
-    missing of validation and test is taken out of train: for each 5 % of the sources, 1 to 3000, see `splits.carved`.
+    Lines with the same source give one pair with several correct targets. Text after a second TAB is ignored, as are empty
+    lines, a byte order mark and Windows line ends. Missing validation and test splits are taken from train, 5 % of the
+    sources each (1 to 3000), see `splits.carved`.
 
     Args:
         path: str or path-like. A folder must have train.tsv.
-        on_corrupt: what becomes of lines without a TAB, without a source or a target, or not in UTF-8: "skip" leaves them
-            out and warns of their number and the first of them; "refuse" raises.
+        on_corrupt: what to do with lines without a TAB, a source or a target, and lines that are not UTF-8: "skip" drops
+            them and warns of their number and the first of them; "refuse" raises.
 
     Returns:
         A `Pairs`.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: no pair in a file, too few to carve from, or a corrupt line that is to be refused.
+        OSError: the file does not exist.
+        ValueError: a file without pairs, too few sources to split, or a malformed line with "refuse".
     """
     files = split_files(path, (".tsv",), f"lines {_LINES}")
     splits = {}
@@ -86,30 +86,30 @@ def tsv_pairs(path, on_corrupt="skip"):
 
 
 def tensorflow_pairs(name, limit=None, reverse=False, data_dir=None):
-    """Reads a set of `tensorflow_datasets` that says which text follows from which: translations and summaries.
+    """Reads a translation or summarization dataset of `tensorflow_datasets`, one with text as `supervised_keys`.
 
-    It is downloaded and prepared at its first use. Its splits train, validation and test are read; what is missing of the
-    last two is taken out of train, as by `tsv_pairs`.
+    It is downloaded and prepared at its first use. Missing validation and test splits are taken from train, as by
+    `tsv_pairs`.
 
     Args:
-        name: str, with the configuration: "ted_hrlr_translate/pt_to_en", "para_crawl/enes", "wmt19_translate/zh-en",
-            "cnn_dailymail", "xsum".
-        limit: int, so many examples at most are read of each split; `None` for all, which are held in memory.
-        reverse: bool, whether to go from what the set calls the target to its source: "para_crawl/enes" begins with English.
-        data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
+        name: str, the dataset and its configuration: "ted_hrlr_translate/pt_to_en", "para_crawl/enes",
+            "wmt19_translate/zh-en", "cnn_dailymail", "xsum".
+        limit: int, the maximum number of examples read from each split; `None` for all. They are held in memory.
+        reverse: bool, whether to swap source and target: the source of "para_crawl/enes" is English.
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
 
     Returns:
-        A `Pairs` with the name "tfds:" and `name`; what is no set of translations is measured by ROUGE, as summaries are.
+        A `Pairs` with the name "tfds:" and `name`; the metric is BLEU for translations, ROUGE for all others.
 
     Raises:
-        ValueError: there is no such set or none of texts, or it cannot be had.
+        ValueError: an unknown dataset, one without two supervised texts, or a failed download.
     """
     import tensorflow_datasets as tfds
 
     def check(features, info):
         keys = info.supervised_keys or ()
         if len(keys) != 2 or not all(isinstance(features.get(key), tfds.features.Text) for key in keys):
-            raise ValueError(f"Expected a text that follows from a text. Received: {name=} of {described(features)}")
+            raise ValueError(f"Expected text as both supervised_keys. Received: {name=} of {described(features)}")
         metric = "bleu" if isinstance(info.features, tfds.features.Translation) else "rouge"
         return keys[::-1] if reverse else keys, metric
 
@@ -122,7 +122,7 @@ def tensorflow_pairs(name, limit=None, reverse=False, data_dir=None):
 
 
 def grouped(rows):
-    """Collects the targets of each source, in order and each once.
+    """Collects the targets of each source, in order and without duplicates.
 
     Args:
         rows: iterable of (source, target).

@@ -1,4 +1,4 @@
-"""Questions to texts that hold the answers: SQuAD's files, and sets of `tensorflow_datasets` like it."""
+"""Extractive question answering: SQuAD files, and SQuAD-like datasets of `tensorflow_datasets`."""
 
 import json
 import os
@@ -12,19 +12,19 @@ _SHOWN = 40
 
 
 class Answer(typing.NamedTuple):
-    """An answer, and where in the context it begins, in characters."""
+    """The text of an answer, and the index of its first character in the context."""
 
     text: str
     begin: int
 
 
 class Question(typing.NamedTuple):
-    """A question to a text.
+    """A question with its context and answers.
 
     Attributes:
         question: str.
-        context: str, what it is asked of.
-        answers: tuple of `Answer`, all that is right; empty where the context has no answer.
+        context: str, the text that the question is about.
+        answers: tuple of `Answer`, all correct answers; empty if the context has no answer.
         id: str.
     """
 
@@ -35,36 +35,36 @@ class Question(typing.NamedTuple):
 
 
 class Questions(Splits):
-    """Questions to texts.
+    """Questions with contexts and answers.
 
     Attributes:
         train: list of `Question`.
-        validation: the same.
-        test: the same.
-        name: str, what was asked for.
+        validation: list of `Question`.
+        test: list of `Question`.
+        name: str, the name or path of the data.
     """
 
 
 def squad_questions(path, validation=None, test=None, on_corrupt="skip"):
-    """Reads a JSON file as SQuAD publishes them, of version 1.1 or 2.0; or a folder of such.
+    """Reads a SQuAD JSON file, version 1.1 or 2.0; or a folder of such files.
 
-    A folder has train.json, and perhaps those of validation and test. What is missing of these is taken out of train, a
-    tenth of the contexts each, with all questions to them, by a hash of the context, see `splits.carved`.
+    A folder has train.json, and may have validation and test files. Missing splits are taken from train, 10 % of the
+    contexts each with all their questions, by a hash of the context, see `splits.carved`.
 
     Args:
         path: str or path-like.
-        validation: str or path-like, a file beside `path`, such as "dev-v2.0.json"; or `None`.
-        test: the same.
-        on_corrupt: what becomes of answers that do not stand in the context where the file says: "skip" leaves these out,
-            and questions that have no other, and warns of their number and the first of them; "refuse" raises.
+        validation: str or path-like, the file of this split, such as "dev-v2.0.json"; or `None`.
+        test: str or path-like, the file of this split; or `None`.
+        on_corrupt: what to do with answers that are not in the context at the given position: "skip" drops them, and
+            questions without another answer, and warns of their number and the first of them; "refuse" raises.
 
     Returns:
         A `Questions`.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: no such JSON, no question in a file, too few contexts to carve from, or a corrupt answer that is to be
-            refused.
+        OSError: the file does not exist.
+        ValueError: not SQuAD's JSON, a file without questions, too few contexts to split, or a wrong answer position with
+            "refuse".
     """
     if on_corrupt not in ON_CORRUPT:
         raise unknown_name("on_corrupt", on_corrupt, ON_CORRUPT)
@@ -76,22 +76,23 @@ def squad_questions(path, validation=None, test=None, on_corrupt="skip"):
 
 
 def tensorflow_questions(name, limit=None, on_corrupt="skip", data_dir=None):
-    """Reads a set of `tensorflow_datasets` that has SQuAD's features.
+    """Reads a dataset of `tensorflow_datasets` that has SQuAD's features.
 
-    It is downloaded and prepared at its first use. What is missing of validation and test is taken out of train, as by
+    It is downloaded and prepared at its first use. Missing validation and test splits are taken from train, as by
     `squad_questions`.
 
     Args:
-        name: str, with the configuration: "squad", "squad/v2.0", "xquad/en".
-        limit: int, so many questions at most are read of each split; `None` for all, which are held in memory.
+        name: str, the dataset and its configuration: "squad", "squad/v2.0", "xquad/en".
+        limit: int, the maximum number of questions read from each split; `None` for all. They are held in memory.
         on_corrupt: see `squad_questions`.
-        data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
 
     Returns:
         A `Questions` with the name "tfds:" and `name`.
 
     Raises:
-        ValueError: there is no such set or none of questions, it cannot be had, or a corrupt answer that is to be refused.
+        ValueError: an unknown dataset, one without SQuAD's features, a failed download, or a wrong answer position with
+            "refuse".
     """
     import tensorflow_datasets as tfds
 
@@ -127,7 +128,7 @@ def _read(file):
                     answers = () if asked.get("is_impossible") else asked["answers"]
                     answers = tuple(Answer(str(each["text"]), int(each["answer_start"])) for each in answers)
                     context, question = str(paragraph["context"]), str(asked["question"])
-                    f"{question}{context}".encode()  # which halves of characters, "\\ud83d" alone, cannot be
+                    f"{question}{context}".encode()  # raises for lone surrogates such as "\\ud83d"
                     questions.append(Question(question, context, answers, str(asked["id"])))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{type(error).__name__} {error!s:.{_SHOWN}}"
@@ -136,7 +137,7 @@ def _read(file):
 
 
 def _placed(questions, file, on_corrupt):
-    """The questions, with those of their answers that stand where they should."""
+    """The questions, without answers that are not at their position in the context."""
     kept, faults, right = [], [], 0
     for asked in questions:
         placed = []

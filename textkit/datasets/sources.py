@@ -1,4 +1,4 @@
-"""Where readers of texts find them: lines of files, and sets of `tensorflow_datasets`."""
+"""Sources of texts: lines of files, and datasets of `tensorflow_datasets`."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from textkit.datasets.splits import SPLITS
 
 ON_CORRUPT = ("skip", "refuse")
 _NAMED = 3
-# What the splits are called in sets of `tensorflow_datasets`.
+# The names of the splits in `tensorflow_datasets`.
 _PUBLISHED = {
     "train": ("train",),
     "validation": ("validation", "dev", "validation_matched"),
@@ -20,21 +20,21 @@ _PUBLISHED = {
 
 
 def split_files(path, suffixes, expected, validation=None, test=None):
-    """Finds the files of a set's splits.
+    """Finds the files of the splits.
 
     Args:
-        path: str or path-like, a file to learn from; or a folder with a file for each split, of which that of train must be
-            there: "train.tsv", "validation.tsv", "test.tsv".
-        suffixes: tuple of str, what the names of a folder's files may end with.
-        expected: str, what a file should be, for the error.
-        validation: str or path-like, the file of this split; or `None` for the folder's, if there is one.
-        test: the same.
+        path: str or path-like, the file of the train split; or a folder with "train.tsv", and optionally "validation.tsv"
+            and "test.tsv".
+        suffixes: tuple of str, the suffixes that are tried for the files of a folder, such as (".tsv", ".jsonl").
+        expected: str, the kind of file, for the error.
+        validation: str or path-like, the file of this split; or `None` for the file of the folder, if there is one.
+        test: str or path-like, the file of this split; or `None` for the file of the folder, if there is one.
 
     Returns:
-        dict {split: `pathlib.Path`} of those that there are.
+        dict {split: `pathlib.Path`} of the files found.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: a file does not exist.
     """
     path = Path(path).expanduser()
     files = {"train": path}
@@ -50,25 +50,24 @@ def split_files(path, suffixes, expected, validation=None, test=None):
 
 
 def read_lines(file, parse, expected, on_corrupt="skip", titles=False, empty_lines=False):
-    """Reads what the lines of a file say.
+    """Reads and parses the lines of a file.
 
-    A byte order mark and the line ends of Windows are no part of the text.
+    A byte order mark and Windows line ends are removed.
 
     Args:
         file: `pathlib.Path`.
-        parse: function of a line, a str, that gives what it says; it raises a ValueError whose text says what is wrong with
-            it: "has no TAB".
-        expected: str, what a line should be, for errors.
-        on_corrupt: what becomes of lines that are not in UTF-8, or that `parse` refuses: "skip" leaves them out and warns of
-            their number and the first of them; "refuse" raises.
-        titles: bool, whether the first line is none of them.
-        empty_lines: bool, whether these are given to `parse` too, and not passed over.
+        parse: function of a line, a str; for a malformed line it raises a ValueError that describes the fault: "has no TAB".
+        expected: str, the expected kind of line, for errors.
+        on_corrupt: what to do with lines that are not UTF-8 or that `parse` rejects: "skip" drops them and warns of their
+            number and the first of them; "refuse" raises.
+        titles: bool, whether to skip the first line, which has column names.
+        empty_lines: bool, whether empty lines are parsed too; by default they are skipped.
 
     Returns:
-        list of what `parse` gave.
+        list of the results of `parse`.
 
     Raises:
-        ValueError: nothing in the file, or a corrupt line that is to be refused.
+        ValueError: an empty file, a malformed line with "refuse", or only malformed lines.
     """
     if on_corrupt not in ON_CORRUPT:
         raise unknown_name("on_corrupt", on_corrupt, ON_CORRUPT)
@@ -89,7 +88,7 @@ def read_lines(file, parse, expected, on_corrupt="skip", titles=False, empty_lin
 
 
 def lines_of(file):
-    """The lines of a file, without a byte order mark and without their ends.
+    """The lines of a file, without a byte order mark and without line ends.
 
     Args:
         file: `pathlib.Path`.
@@ -110,37 +109,37 @@ def json_object(line):
         dict.
 
     Raises:
-        ValueError: it is none, or has halves of characters, which no UTF-8 has.
+        ValueError: it is not a JSON object, or has lone surrogates, which UTF-8 cannot encode.
     """
     try:
         read = json.loads(line)
     except (json.JSONDecodeError, RecursionError):
         read = None
     if not isinstance(read, dict):
-        raise ValueError("is no JSON object")
-    if "\\u" in line:  # the one way to write them
+        raise ValueError("is not a JSON object")
+    if "\\u" in line:  # lone surrogates can only be written as escapes
         try:
             json.dumps(read, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise ValueError("has half a character, a lone surrogate") from error
+            raise ValueError("has a lone surrogate, half a character") from error
     return read
 
 
 def tell_faults(faults, right, kind, file, expected, on_corrupt):
-    """Warns of what was left out, or refuses it.
+    """Warns of malformed items that were dropped, or raises.
 
-    The warning names the line that called `load`: this is called by `read_lines`, by a reader, by `load`.
+    The warning points to the caller of `load`: the calls are `load`, a reader, `read_lines`, and this function.
 
     Args:
-        faults: list of str, "line 2 has no TAB".
-        right: int, how many there are besides.
-        kind: str, what is counted: "lines".
-        file: str or path-like, where they are.
-        expected: str, what they should be.
+        faults: list of str, such as "line 2 has no TAB".
+        right: int, the number of items without fault.
+        kind: str, the kind of items: "lines".
+        file: str or path-like, the file they are in.
+        expected: str, what they should be, for the error.
         on_corrupt: "skip" or "refuse".
 
     Raises:
-        ValueError: there are faults, which are to be refused, or nothing else.
+        ValueError: there are faults and `on_corrupt` is "refuse", or there are only faults.
     """
     if not faults:
         return
@@ -152,22 +151,22 @@ def tell_faults(faults, right, kind, file, expected, on_corrupt):
 
 
 def tensorflow_splits(name, check, limit=None, data_dir=None):
-    """Opens the splits train, validation and test of a set of `tensorflow_datasets`.
+    """Opens the train, validation and test splits of a dataset of `tensorflow_datasets`.
 
     It is downloaded and prepared at its first use.
 
     Args:
-        name: str, with the configuration.
+        name: str, the dataset and its configuration.
         check: function of (dict {feature: `tfds.features.FeatureConnector`}, `tfds.core.DatasetInfo`), called before
-            anything is downloaded; it raises a ValueError if this is not such a set as is wanted.
-        limit: int, so many examples at most are read of each split; `None` for all.
-        data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
+            anything is downloaded; it raises a ValueError for an unsuitable dataset.
+        limit: int, the maximum number of examples read from each split; `None` for all.
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
 
     Returns:
-        what `check` gave, and a dict {split: iterable of examples, of NumPy}, of the splits that there are.
+        tuple: the result of `check`, and a dict {split: iterable of examples, with NumPy values} of the existing splits.
 
     Raises:
-        ValueError: there is no such set, or it cannot be had.
+        ValueError: an unknown dataset, `limit` below 1, or a failed download.
     """
     import tensorflow_datasets as tfds
 
@@ -177,7 +176,7 @@ def tensorflow_splits(name, check, limit=None, data_dir=None):
     checked = check(dict(builder.info.features.items()), builder.info)
     try:
         builder.download_and_prepare()
-    except (AssertionError, tfds.download.DownloadError) as error:  # an assertion fails where a hand has to fetch the data
+    except (AssertionError, tfds.download.DownloadError) as error:  # an AssertionError: the data must be downloaded manually
         raise ValueError(f"{' '.join(str(error).split())} Received: {name=}") from error
     splits = {}
     for split, published in _PUBLISHED.items():
@@ -189,7 +188,7 @@ def tensorflow_splits(name, check, limit=None, data_dir=None):
 
 
 def described(features):
-    """The features of a set, for errors: "text Text, label ClassLabel"."""
+    """The features of a dataset, for errors: "text Text, label ClassLabel"."""
     return ", ".join(f"{key} {type(feature).__name__}" for key, feature in features.items())
 
 

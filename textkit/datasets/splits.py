@@ -1,4 +1,4 @@
-"""Examples to learn from, to choose by and to measure with: divided by hash, and the classes they have."""
+"""Train, validation and test splits: made by hash, and the classes they have."""
 
 import dataclasses
 import hashlib
@@ -11,13 +11,13 @@ _NAMED = 3
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Examples to learn from, to choose by and to measure with.
+    """A dataset with train, validation and test splits.
 
     Attributes:
-        train: list.
-        validation: list.
-        test: list.
-        name: str, what was asked for.
+        train: list of examples.
+        validation: list of examples.
+        test: list of examples.
+        name: str, the name or path of the data.
     """
 
     train: list
@@ -26,13 +26,13 @@ class Splits:
     name: str
 
     def limited(self, count):
-        """At most so many of each split, from all parts of it: files can be in the order of their labels.
+        """Limits the number of examples of each split; they are evenly spaced, as files can be sorted by label.
 
         Args:
-            count: int, or `None` for all.
+            count: int, the maximum number of examples of a split; `None` for all.
 
         Returns:
-            The same, of fewer.
+            A dataset of the same class.
         """
 
         def spread(rows):
@@ -43,7 +43,7 @@ class Splits:
 
 
 def position(text):
-    """A number in [0, 1) that the text alone decides, as if drawn at random.
+    """Hashes a text to a pseudorandom number in [0, 1).
 
     Args:
         text: str.
@@ -55,23 +55,23 @@ def position(text):
 
 
 def carved(splits, name, key, share=0.1, most=None):
-    """Takes what is missing of validation and test out of train.
+    """Takes missing validation and test splits from train.
 
-    Which these are, a hash decides: they are as if drawn at random, yet the same in every run and, nearly, in a file that
-    has grown. What has the same key stays together, and counts as one.
+    The examples are chosen by a hash of their keys: pseudorandom, but the same in every run, and nearly the same after more
+    examples are added. Examples with the same key stay in one split.
 
     Args:
         splits: dict {split: list of examples}, with "train".
-        name: str, for the error.
-        key: function of an example, str: the text whose hash decides.
-        share: float, how much of train becomes each; at least one key does.
-        most: int, the most keys of each, or `None`.
+        name: str, the name of the data, for the error.
+        key: function from an example to str, the text that is hashed.
+        share: float, the fraction of the keys of train for each missing split; at least one key.
+        most: int, the maximum number of keys for each missing split; or `None`.
 
     Returns:
-        dict with all of "train", "validation" and "test".
+        dict {split: list of examples} with "train", "validation" and "test".
 
     Raises:
-        ValueError: nothing would be left of train.
+        ValueError: too few different keys in train.
     """
     splits = dict(splits)
     missing = [split for split in ("test", "validation") if split not in splits]
@@ -90,19 +90,18 @@ def carved(splits, name, key, share=0.1, most=None):
 
 
 def class_names(splits, names_of, name):
-    """Collects the names of the classes that the examples of train have.
+    """Collects the class names of the train split.
 
     Args:
-        splits: dict {split: list of examples}, as they were given: before `carved` takes from train, and a rare class with
-            it.
-        names_of: function of an example, iterable of str: the names of its classes.
-        name: str, for the error.
+        splits: dict {split: list of examples}, before `carved`, which can take all examples of a rare class from train.
+        names_of: function from an example to an iterable of str, its class names.
+        name: str, the name of the data, for the error.
 
     Returns:
-        tuple of str, in order; numbers in theirs.
+        tuple of str, sorted; by value if all are integers.
 
     Raises:
-        ValueError: an example of validation or test is of a class that train has none of.
+        ValueError: a class of validation or test does not occur in train.
 
     Example:
         >>> class_names({"train": ["10", "9", "9"]}, lambda example: [example], "few")

@@ -1,4 +1,4 @@
-"""Sentences with a tag for each word: CoNLL and JSONL files, and sets of `tensorflow_datasets`."""
+"""Sentences with a tag for each word: CoNLL and JSONL files, and datasets of `tensorflow_datasets`."""
 
 import dataclasses
 import os
@@ -10,19 +10,19 @@ from textkit.datasets.splits import Splits, carved, class_names
 _EXPECTED = "with words and as many tags"
 _SUFFIXES = (".conll", ".txt", ".tsv", ".jsonl")
 _JSON_COLUMNS = ("words", "tags")
-# Of several sequences of tags, the one that is meant: of CoNLL-2003, which has parts of speech and phrases too.
+# The default among several sequences of tags: CoNLL-2003 also has parts of speech and phrases.
 _NAMED_TAGS = ("ner", "ner_tags", "tags")
 
 
 @dataclasses.dataclass(frozen=True)
 class TaggedTexts(Splits):
-    """Sentences, divided into words, with the tag of each word.
+    """Sentences of words with a tag for each word.
 
     Attributes:
-        train: list of (words, tags), lists of str and, as long, of int: the numbers of the classes.
-        validation: the same.
-        test: the same.
-        name: str, what was asked for.
+        train: list of (words, tags): a list of str, and a list of int of the same length, the class indices.
+        validation: list of (words, tags).
+        test: list of (words, tags).
+        name: str, the name or path of the data.
         class_names: tuple of str: "B-LOC", "I-LOC", "O".
     """
 
@@ -30,30 +30,30 @@ class TaggedTexts(Splits):
 
 
 def file_tags(path, columns=None, validation=None, test=None, comment=None, on_corrupt="skip"):
-    """Reads a CoNLL file, or one of JSON objects; or a folder of such.
+    """Reads a CoNLL file, or a file of JSON objects; or a folder of such files.
 
-    In CoNLL files each line has a word and what is known of it, in columns divided by spaces or TABs, and an empty line
-    ends a sentence. Lines of -DOCSTART- are none. As a line left out would tear a sentence, a corrupt one is refused.
+    In a CoNLL file each line has a word and its annotations, in columns separated by spaces or TABs, and an empty line ends
+    a sentence. -DOCSTART- lines are skipped. A malformed line always raises, as dropping it would break a sentence.
 
-    A folder has train.conll, .txt, .tsv or .jsonl, and perhaps those of validation and test. What is missing of these is
-    taken out of train, a tenth each, by a hash of the words, see `splits.carved`.
+    A folder has train.conll, .txt, .tsv or .jsonl, and may have validation and test files. Missing splits are taken from
+    train, 10 % each, by a hash of the words, see `splits.carved`.
 
     Args:
-        path: str or path-like. A file that ends with .jsonl has on each line an object {"words": [str], "tags": [str]}.
-        columns: (of the words, of the tags), numbers of columns, from 0, or from -1 backwards; or keys of the objects.
-            `None` for the first and the last column, and for the keys above.
-        validation: str or path-like, a file beside `path`; or `None`.
-        test: the same.
-        comment: str, what lines that are no words begin with: "# " in CoNLL-U. `None`, as "#" can be a word.
-        on_corrupt: what becomes of JSON lines that are not so: "skip" leaves them out and warns, "refuse" raises.
+        path: str or path-like. A .jsonl file has an object {"words": [str], "tags": [str]} on each line.
+        columns: (words, tags), column numbers from 0, or from the last with -1; or keys of the objects. `None` for the first
+            and the last column, or the keys above.
+        validation: str or path-like, the file of this split; or `None`.
+        test: str or path-like, the file of this split; or `None`.
+        comment: str, the start of comment lines: "# " in CoNLL-U. `None` for no comments, as "#" can be a word.
+        on_corrupt: what to do with malformed lines of JSON: "skip" drops them and warns, "refuse" raises.
 
     Returns:
-        A `TaggedTexts`; its classes are those of train, in order, before anything is taken out of it.
+        A `TaggedTexts`; its classes are all those of the train file, sorted.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: nothing in a file, too little to carve from, lines of unlike numbers of columns, a corrupt line, or tags
-            in validation or test that train does not have.
+        OSError: the file does not exist.
+        ValueError: an empty file, too few sentences to split, lines with different numbers of columns, a malformed line, or
+            tags in validation or test that train does not have.
     """
     splits = {}
     for split, file in split_files(path, _SUFFIXES, f"sentences {_EXPECTED}", validation, test).items():
@@ -70,23 +70,23 @@ def file_tags(path, columns=None, validation=None, test=None, comment=None, on_c
 
 
 def tensorflow_tags(name, columns=None, limit=None, data_dir=None):
-    """Reads a set of `tensorflow_datasets` of sentences in words, with tags.
+    """Reads a dataset of `tensorflow_datasets` with sentences of words, and tags.
 
-    It is downloaded and prepared at its first use. What is missing of validation and test is taken out of train, as by
+    It is downloaded and prepared at its first use. Missing validation and test splits are taken from train, as by
     `file_tags`.
 
     Args:
-        name: str, with the configuration: "conll2003", "wikiann/en".
-        columns: (of the words, of the tags), names of features; `None` where the set has no others, or of several tags
-            those of the entities, "ner".
-        limit: int, so many examples at most are read of each split; `None` for all, which are held in memory.
-        data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
+        name: str, the dataset and its configuration: "conll2003", "wikiann/en".
+        columns: (words, tags), names of features; `None` if the dataset has only these, or several tags of which "ner",
+            "ner_tags" or "tags" is meant.
+        limit: int, the maximum number of examples read from each split; `None` for all. They are held in memory.
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
 
     Returns:
-        A `TaggedTexts` with the name "tfds:" and `name`, and the classes in the order of the set.
+        A `TaggedTexts` with the name "tfds:" and `name`, and the classes in the order of the dataset.
 
     Raises:
-        ValueError: there is no such set or none of words and tags, or it cannot be had.
+        ValueError: an unknown dataset, one without words and tags, or a failed download.
     """
     import tensorflow_datasets as tfds
 
@@ -114,14 +114,14 @@ def tensorflow_tags(name, columns=None, limit=None, data_dir=None):
 
 
 def _conll(file, word_column, tag_column, comment):
-    """The sentences of a CoNLL file: list of (words, names of tags)."""
+    """The sentences of a CoNLL file: list of (words, tag names)."""
     sentences, words, tags, width = [], [], [], None
     for number, line in enumerate([*lines_of(file), b""], 1):
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             raise ValueError(f"Expected lines in UTF-8. Received: line {number} of {file} is not") from error
-        # Split by what divides columns alone: other spaces of Unicode may stand in a word.
+        # Not `str.split`: a word may contain other Unicode spaces.
         cells = re.split(r"[ \t]+", text.strip(" \t"))
         if cells == [""] or cells[0] == "-DOCSTART-":
             if words:

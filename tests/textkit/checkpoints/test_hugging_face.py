@@ -165,7 +165,7 @@ def test_heads_of_other_tasks_are_left_out(tmp_path):
         assert (TextEncoder.from_preset(folder).pooler is not None) == (head == "ForSequenceClassification")
         assert SentenceEncoder.from_preset(folder).encoder.pooler is None
         classifier = TokenClassifier if head != "ForTokenClassification" else TextClassifier
-        with pytest.raises(ValueError, match=r"weights with a head, or num_classes= for a new one\. Received: \{\}"):
+        with pytest.raises(ValueError, match=r"weights with a head, or num_classes= for a new head\. Received: \{\}"):
             classifier.from_preset(folder)
         assert classifier.from_preset(folder, num_classes=3).num_classes == 3
 
@@ -173,7 +173,7 @@ def test_heads_of_other_tasks_are_left_out(tmp_path):
 def test_a_new_head_is_said(tmp_path):
     folder = write(tmp_path)
     for cls in (MaskedLanguageModel, SpanClassifier):
-        with pytest.warns(UserWarning, match=f"Has to be trained: the new head of {cls.__name__}") as caught:
+        with pytest.warns(UserWarning, match=f"The new head of {cls.__name__} is untrained") as caught:
             cls.from_preset(folder)
         assert [warning.filename for warning in caught if warning.category is UserWarning] == [__file__]
 

@@ -191,7 +191,9 @@ class TestDatedTexts:
 
     def test_more_than_there_are_is_refused(self, monkeypatch):
         monkeypatch.setattr(dates, "LAST_YEAR", dates.FIRST_YEAR)  # about 18 dates, in 2 forms and 3 cases
-        with pytest.raises(ValueError, match=r"count of texts that there are. Received: count=1000, split='test', .*korean"):
+        with pytest.raises(
+            ValueError, match=r"at most \d+ texts of these languages. Received: count=1000, split='test', .*korean"
+        ):
             dated_texts("test", 1000, languages=["korean"])
 
 

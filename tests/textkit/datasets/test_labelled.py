@@ -103,7 +103,7 @@ class TestColumns:
     def test_numbers(self, write):
         path = write("a\t1.5", "b\t-2", "c\tnan", "d\tmany", "e\t3e0")
         with pytest.warns(
-            UserWarning, match=r"2 of 5 lines .* and a number: line 3 has a label that is no number, 'nan', line"
+            UserWarning, match=r"2 of 5 lines .* and a number: line 3 has a label that is not a number, 'nan', line"
         ):
             loaded = labelled.load("classify", path, problem="regression")
         assert sorted(everything(loaded)) == [(("a",), 1.5), (("b",), -2.0), (("e",), 3.0)]
@@ -184,9 +184,9 @@ class TestObjects:
     @pytest.mark.parametrize(
         ("line", "fault"),
         [
-            ("{", "is no JSON object"),
-            ("[1]", "is no JSON object"),
-            ("[" * 100_000, "is no JSON object"),
+            ("{", "is not a JSON object"),
+            ("[1]", "is not a JSON object"),
+            ("[" * 100_000, "is not a JSON object"),
             (b'{"text": "\xff"}', "is not UTF-8"),
             ({"text": "a"}, "has no 'label'"),
             ({"label": "x"}, "has no 'text'"),
@@ -194,7 +194,7 @@ class TestObjects:
             ({"text": " ", "label": "x"}, "has an empty text"),
             ({"text": "a", "label": None}, "has no label"),
             ({"text": "a", "label": ["x"]}, "has no label"),
-            ({"text": "a\ud83d", "label": "x"}, "has half a character, a lone surrogate"),
+            ({"text": "a\ud83d", "label": "x"}, "has a lone surrogate, half a character"),
         ],
     )
     def test_corrupt_lines_are_told(self, write, line, fault):
