@@ -1,4 +1,4 @@
-"""CausalLM: writes on from a text, with a cache; GPT-2's shape."""
+"""CausalLM: a GPT-2-like language model, with cached generation."""
 
 import functools
 
@@ -16,34 +16,35 @@ from textkit.text_model import TextModel
 
 @keras.saving.register_keras_serializable(package="textkit")
 class CausalLM(TextModel):
-    """A decoder alone: each token's logits are about the next one.
+    """A decoder-only language model: the logits at each token predict the next one.
 
     Args:
         vocabulary_size: int.
         num_layers, num_heads, hidden_dim, intermediate_dim: int, sizes of the layers.
         dropout: float in [0, 1), on embeddings, on attention probabilities and on both branches of each layer.
-        activation: of the feed-forward networks, a name of Keras's or "gelu_approximate".
+        activation: str, of the feed-forward networks, a name of Keras or "gelu_approximate".
         layer_norm_epsilon: float.
-        max_sequence_length: int, rows of learned positions; other positions have no end.
+        max_sequence_length: int, the number of learned positions; other positions have no limit.
         positions: "learned", "sinusoidal" or "rotary" (in the attention of every layer).
-        normalize_first: bool, pre-norm, with one more norm after the last layer.
-        end_id: int, the id at which writing ends.
-        tokenizer: `textkit.Tokenizer` or its configuration, what makes the ids from text; `None` for none.
+        normalize_first: bool, pre-norm, with another norm after the last layer.
+        end_id: int, the id at which generation ends.
+        tokenizer: `textkit.Tokenizer` or its configuration, for text input; or `None`.
 
     Call arguments:
-        inputs: dict of "token_ids" (b, n) int, and optionally "padding_mask" (b, n), nonzero for a real token; padding comes
-            last, or nothing is known of its rows.
+        inputs: dict of "token_ids" (b, n) int, and optionally "padding_mask" (b, n), nonzero for real tokens; padding must
+            come last, otherwise the outputs of its row are undefined.
         training: bool.
         return_attention_scores: bool.
         return_hidden_states: bool.
 
     Returns:
-        logits (b, n, v) float32; or, when scores or hidden states are asked for, a dict of "logits", "sequence_output"
+        logits (b, n, v) float32; or, if scores or hidden states are requested, a dict of "logits", "sequence_output"
         (b, n, d), "attention_scores", a list with (b, h, n, n) float32 for each layer, and "hidden_states", a list with the
         embeddings and the output of each layer (b, n, d).
 
     Raises:
-        ValueError: sizes that are not positive or do not fit each other, unknown positions, sequences beyond learned ones.
+        ValueError: sizes that are not positive or do not fit each other, unknown positions, sequences longer than learned
+            positions.
 
     Reference: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
 
@@ -164,22 +165,22 @@ class CausalLM(TextModel):
         return seen
 
     def generate(self, inputs, method="greedy", max_length=64, seed=None, jit_compile=False, **options):
-        """Writes on from each text; one graph is compiled for each shape and set of options.
+        """Generates a continuation of each text; a graph is compiled for each shape and set of options.
 
         Args:
-            inputs: dict of "token_ids" (b, n) int, and optionally "padding_mask" (b, n), nonzero for a real token: padding
-                may come first or last, and each text needs one real token.
+            inputs: dict of "token_ids" (b, n) int, and optionally "padding_mask" (b, n), nonzero for real tokens: padding
+                may come first or last, and each text needs at least one real token.
             method: "greedy", "sample" or "beam".
-            max_length: int, the largest number of tokens to write, the end token included.
+            max_length: int, the maximum number of generated tokens, the end token included.
             seed: int or `None`, for "sample".
-            jit_compile: bool, whether XLA compiles the graph; on JAX it always does.
-            **options: as those of `textkit.decoding.decode`.
+            jit_compile: bool, whether XLA compiles the graph; always on JAX.
+            **options: see `textkit.decoding.decode`.
 
         Returns:
-            dict of NumPy arrays: "ids" of what is new, "lengths" and "scores", as `textkit.decoding.decode` gives them.
+            dict of NumPy arrays: "ids" of the new tokens, "lengths" and "scores", see `textkit.decoding.decode`.
 
         Raises:
-            ValueError: an option out of its range; more tokens than learned positions.
+            ValueError: an option out of its range, or more tokens than learned positions.
         """
         if seed is not None:
             self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
@@ -188,9 +189,17 @@ class CausalLM(TextModel):
         return keras.tree.map_structure(ops.convert_to_numpy, write(inputs))
 
     def write(self, inputs, method="greedy", max_length=64, **options):
-        """As `generate`, tensors to tensors: a part for graphs, such as that of a SavedModel."""
+        """As `generate`, but from tensors to tensors, for use in graphs such as a SavedModel.
+
+        Args:
+            inputs: dict of tensors, see `generate`.
+            method, max_length, **options: see `generate`.
+
+        Returns:
+            dict of tensors, see `textkit.decoding.decode`.
+        """
         token_ids, mask = inputs["token_ids"], inputs.get("padding_mask")
-        longest = token_ids.shape[1] + max_length - 1  # the last one is written, and not read
+        longest = token_ids.shape[1] + max_length - 1  # the last generated token is not read
         if self.config["positions"] == "learned" and longest > self.config["max_sequence_length"]:
             raise ValueError(
                 f"The text and `max_length` should be at most {self.config['max_sequence_length'] + 1} tokens. "
@@ -198,7 +207,7 @@ class CausalLM(TextModel):
             )
         mask = ops.ones_like(token_ids) if mask is None else mask
         tokens, mask = _real_last(token_ids, ops.cast(mask, "bool"))
-        first = tokens.shape[1] - 1  # of all but the last tokens, the keys and values are computed at once
+        first = tokens.shape[1] - 1  # keys and values of all but the last token are computed at once
         memory = {
             "mask": ops.pad(mask, ((0, 0), (0, max_length - 1)), constant_values=True),
             "offset": first + 1 - ops.sum(ops.cast(mask, "int32"), axis=1),
@@ -226,9 +235,9 @@ class CausalLM(TextModel):
         )
 
     def _read(self, tokens, start, caches, memory):
-        """Logits (b, q, v) of tokens (b, q) in the places from `start` on, and the caches with them."""
+        """Logits (b, q, v) of tokens (b, q) from index `start` on, and the updated caches."""
         places = start + ops.arange(tokens.shape[1], dtype="int32")
-        positions = ops.maximum(places - memory["offset"][:, None], 0)  # (b, q); padding's are of no account
+        positions = ops.maximum(places - memory["offset"][:, None], 0)  # (b, q); those of padding do not matter
         x, updated = self._embed(tokens, positions=positions), []
         for layer, cache in zip(self.decoder_layers, caches, strict=True):
             x, cache = layer(
@@ -259,6 +268,6 @@ class CausalLM(TextModel):
 
 
 def _real_last(token_ids, mask):
-    """Tokens and mask (b, n) with the padding of each row moved to its front, the real tokens in their order."""
+    """Tokens and mask (b, n) with the padding of each row moved to the front."""
     order = ops.argsort(ops.cast(mask, "int32") * ops.shape(mask)[1] + ops.arange(ops.shape(mask)[1], dtype="int32"), axis=1)
     return ops.take_along_axis(token_ids, order, axis=1), ops.take_along_axis(mask, order, axis=1)

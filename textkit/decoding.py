@@ -1,14 +1,14 @@
-"""Decoding: from a function that predicts the next token to whole sequences, with the alignment of every step.
+"""Decoding: greedy search, sampling and beam search with a step function, with the alignment of every step.
 
-One loop of static shapes serves every method, eagerly, in a `tf.function`, under XLA and on JAX, and ends as soon as no
-further step can change the result. It knows a step function and nested tensors whose first axis is the batch, and
-nothing else of a model. A greedy search is a beam of one.
+One loop with static shapes serves all methods, eagerly, in a `tf.function`, under XLA and on JAX, and ends as soon as no
+further step can change the result. It depends only on a step function and nested tensors whose first axis is the batch.
+Greedy search is beam search of width 1.
 
-The samplers of keras-nlp are not used: what they return has no alignments and, but for one beam option, no scores; their
-beam search has no length penalty and goes on adding log-probabilities after the end token. Where both can do a thing,
-the tests hold this module against them.
+The samplers of keras-nlp are not used: they return no alignments and, except for one beam option, no scores; their beam
+search has no length penalty and keeps adding log-probabilities after the end token. Tests compare this module with them
+where both apply.
 
-Further letters here: t steps, s source tokens, w hypotheses of one example (the beam), r = b * w rows, v vocabulary.
+Further axes here: t steps, s source tokens, w hypotheses of one example (the beam), r = b * w rows, v vocabulary.
 """
 
 import keras
@@ -39,48 +39,47 @@ def decode(
     top_p=None,
     seed=None,
 ):
-    """Continues every start token until the end token, or for `max_length` tokens.
+    """Generates tokens after each start token until the end token, or up to `max_length` tokens.
 
-    "greedy" takes the most probable token at each step. "sample" draws it. "beam" follows the `beam_width` best
-    hypotheses; one that has ended is extended no further and only competes, by its score, with those that go on. It
-    returns the best of them by log-probability divided by `gnmt_penalty(length, length_penalty)`, whether they end
-    within `max_length` or are cut there.
+    "greedy" takes the most probable token at each step. "sample" draws one. "beam" keeps the `beam_width` best hypotheses; a
+    finished hypothesis is not extended, but stays in the beam with its score. It returns the best by log-probability divided
+    by `gnmt_penalty(length, length_penalty)`, whether they end within `max_length` or are truncated there.
 
     Args:
         step: function of tokens (r,) int32, the last one of each row; index () int32, 0 at the first call; state; and
             memory. It returns the logits (r, v) of the next token; the alignment (r, s), or `None`; and the new state,
             of unchanged structure, shapes and dtypes. r is b, and b * `beam_width` for a beam.
-        state: nested structure of tensors (b, ...), what a step changes; `()` for none. A beam reorders its rows.
+        state: nested structure of tensors (b, ...) that steps change; `()` for none. Beam search reorders its rows.
         start_tokens: int tensor (b,).
-        max_length: int, the largest number of tokens to produce, the end token included.
+        max_length: int, the maximum number of generated tokens, the end token included.
         end_token: int.
         method: "greedy", "sample" or "beam".
-        memory: nested structure of tensors (b, ...), what a step only reads, as the encoded source. A beam repeats it
-            once and never moves it, which is why it is no part of the state.
-        source_length: int or int tensor (), s; `None` where the step has no alignment.
+        memory: nested structure of tensors (b, ...) that steps only read, such as the encoded source. Beam search repeats
+            it once and does not reorder it, unlike the state.
+        source_length: int or int tensor (), s; `None` if the step has no alignment.
         beam_width: int, for "beam".
         length_penalty: float, alpha, for "beam": 0 ranks by log-probability and favours short sequences.
         num_best: int up to `beam_width`, for "beam": how many hypotheses to return, best first; `None` returns one,
-            without an axis for them.
-        temperature: float, for "sample": divides the logits. For other methods it has to be 1, and the next two `None`.
-        top_k: int or `None`, for "sample": draws among the k most probable tokens only.
-        top_p: float or `None`, for "sample": draws among the most probable of these (of all, without `top_k`) that
-            together reach this probability; without `top_k` the whole vocabulary is sorted at each step.
-        seed: int, `keras.random.SeedGenerator`, or `None`, for "sample". Under XLA, TensorFlow draws other numbers from a
-            seed than without it.
+            without this axis.
+        temperature: float, for "sample": divides the logits. For other methods it must be 1, and the next two `None`.
+        top_k: int or `None`, for "sample": draws from the k most probable tokens only.
+        top_p: float or `None`, for "sample": draws from the smallest set of most probable tokens with at least this total
+            probability, after `top_k`; without `top_k` the whole vocabulary is sorted at each step.
+        seed: int, `keras.random.SeedGenerator`, or `None`, for "sample". TensorFlow draws different numbers with and without
+            XLA.
 
     Returns:
-        A dict, all of it (b, num_best, ...) where that is given:
-        "ids" (b, t) int32, t = `max_length`: the tokens after the start, the end token included, then zeros;
-        "lengths" (b,) int32: how many tokens these are, the end token included;
-        "scores" (b,) float32: the sum of the tokens' log-probabilities, by the softmax of the plain logits whatever the
-        method; -inf, with length 0, where there are fewer than `num_best` sequences;
+        A dict, with shapes (b, num_best, ...) if `num_best` is given:
+        "ids" (b, t) int32, t = `max_length`: the generated tokens, the end token included, then zeros;
+        "lengths" (b,) int32: the number of tokens, the end token included;
+        "scores" (b,) float32: the sum of the tokens' log-probabilities, without temperature, `top_k` or `top_p`; -inf, with
+        length 0, if there are fewer than `num_best` sequences;
         "alignment" (b, t, s) float32, with `source_length` only: row i is the alignment of the step that predicted
         token i; zeros after the end.
 
     Raises:
-        ValueError: if an option is out of its range, the method is unknown, or the step's alignment and
-            `source_length` do not go together.
+        ValueError: an option out of its range, an unknown method, or only one of the step's alignment and
+            `source_length`.
 
     Reference: Wu et al. 2016, "Google's Neural Machine Translation System", section 7 (length normalisation only: no
     coverage penalty and no pruning by distance); beam of 4 and alpha of 0.6: Vaswani et al. 2017, section 6.1. Holtzman
@@ -100,7 +99,7 @@ def decode(
     num_rows = batch * width
     positions = ops.arange(max_length, dtype="int32")
     if method == "sample":
-        # One number a token, drawn at once: the loop then holds no random state, which JAX could not carry through it.
+        # All random numbers are drawn at once: JAX cannot carry random state through the loop.
         uniform = keras.random.uniform((max_length, batch), dtype="float32", seed=seed)
 
     def choose(log_probabilities, found, index):
@@ -112,7 +111,7 @@ def decode(
         logits, alignment, state = step(tokens, index, state, memory)
         if (alignment is None) != (source_length is None):
             raise ValueError(
-                "source_length must be given exactly where step returns an alignment. "
+                "source_length must be given if and only if step returns an alignment. "
                 f"Received: source_length={source_length}, alignment={alignment}"
             )
         if source_length is not None:
@@ -139,10 +138,10 @@ def decode(
     )
     found = {
         "ids": ops.zeros((num_rows, max_length), "int32"),
-        # The row that computed each step of a hypothesis. Alignments stay where they were written, and are gathered
-        # along these once, at the end: moving all of them at every step would cost more than a small model's step.
+        # The row that computed each step of a hypothesis. Alignments stay in these rows and are gathered once, at the end:
+        # reordering them at every step would cost more than a step of a small model.
         "rows": ops.zeros((num_rows, max_length), "int32"),
-        # At first the hypotheses of an example are the same one: all but one count for nothing.
+        # At first all hypotheses of an example are equal: only one has a finite score.
         "scores": ops.where(ops.arange(num_rows) % width == 0, 0.0, -np.inf),
         "lengths": ops.zeros((num_rows,), "int32"),
         "finished": ops.zeros((num_rows,), "bool"),
@@ -164,10 +163,10 @@ def decode(
 
 
 def gnmt_penalty(lengths, alpha):
-    """((5 + length) / 6) ** alpha: what a beam search divides log-probabilities by (Wu et al. 2016, equation 14).
+    """The length penalty of beam search, ((5 + length) / 6) ** alpha (Wu et al. 2016, equation 14).
 
     Args:
-        lengths: int tensor of any shape, tokens of a sequence, the end token included.
+        lengths: int tensor of any shape, the numbers of tokens, the end token included.
         alpha: float, 0 for no normalisation.
 
     Returns:
@@ -182,10 +181,10 @@ def gnmt_penalty(lengths, alpha):
 
 def _best(log_probabilities, found, width, length_penalty):
     """The w best continuations of each example's w hypotheses: their tokens, scores, and the rows they continue."""
-    # The best of all are among the best of each, and these are few.
+    # The best of all are among the best of each hypothesis.
     gained, tokens = ops.top_k(log_probabilities, min(width, log_probabilities.shape[-1]))  # (r, n)
     n = tokens.shape[-1]
-    # A finished hypothesis goes on unchanged, in one way only.
+    # A finished hypothesis has a single continuation, with unchanged score.
     standing_still = ops.where(ops.arange(n) == 0, 0.0, -np.inf)
     scores = found["scores"][:, None] + ops.where(found["finished"][:, None], standing_still, gained)
     lengths = found["lengths"] + ops.cast(ops.logical_not(found["finished"]), "int32")
@@ -215,8 +214,8 @@ def _drawn(log_probabilities, found, uniform, temperature, top_k, top_p):
 
 
 def _quantile(probabilities, uniform):
-    """The index at which the cumulated probabilities (r, v), of any sum, pass the numbers (r,) in [0, 1)."""
-    # What has no probability is left out, so that rounding in the sum never draws it.
+    """Inverse transform sampling: the index where cumulative probabilities (r, v), of any sum, pass `uniform` (r,)."""
+    # Zero probabilities are excluded, so that rounding of the sum never selects them.
     reached = ops.where(probabilities > 0.0, ops.cumsum(probabilities, axis=-1), 0.0)
     passed = reached > uniform[:, None] * ops.max(reached, axis=-1, keepdims=True)
     indices = ops.arange(probabilities.shape[-1], dtype="int32")
@@ -224,9 +223,9 @@ def _quantile(probabilities, uniform):
 
 
 def _decided(found, width, num_best, length_penalty, max_length):
-    """Where the first `num_best` hypotheses have ended and no other can still pass them: bool (b,).
+    """Whether the first `num_best` hypotheses are finished and no other can become better: bool (b,).
 
-    A score only falls, and no penalty is larger than that at `max_length`.
+    Scores only decrease, and the length penalty is largest at `max_length`.
     """
     scores, lengths, finished = (_per_example(found[name], width) for name in ("scores", "lengths", "finished"))
     attainable = ops.where(finished, -np.inf, scores) / gnmt_penalty(max_length, length_penalty)

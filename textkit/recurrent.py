@@ -1,4 +1,4 @@
-"""RecurrentSeq2Seq: a GRU or LSTM reads the source, another writes the target, with any attention or none."""
+"""RecurrentSeq2Seq: a GRU or LSTM encoder-decoder, with any attention or none."""
 
 import keras
 from keras import ops
@@ -18,31 +18,31 @@ CELLS = {"gru": (keras.layers.GRU, keras.layers.GRUCell), "lstm": (keras.layers.
 class RecurrentSeq2Seq(Seq2Seq):
     """A recurrent encoder and a recurrent decoder with input feeding.
 
-    At step t the decoder's state is h_t = cell([y_(t-1); r_(t-1)], h_(t-1)), the context c_t what h_t attends to in the
-    encoder's outputs, the readout r_t = tanh(W [c_t; h_t]), and the logits a linear map of it. So the alignment of a step
-    is made by a state that has already read the token before (same-step reading). Without attention the context is the
-    encoder's last state at every step, and takes the place of the fed readout as well.
+    At step t the decoder's state is h_t = cell([y_(t-1); r_(t-1)], h_(t-1)), the context c_t is the attention output for the
+    query h_t over the encoder's outputs, the readout is r_t = tanh(W [c_t; h_t]), and the logits are a linear map of it. So
+    the query of a step has already read the previous token (same-step reading). Without attention the context is the
+    encoder's last state at every step, which also replaces the readout in the decoder's input.
 
     Args:
         source_vocabulary_size, target_vocabulary_size: int.
         cell: "gru" or "lstm".
         hidden_dim: int, width of each direction of the encoder, of the decoder and of the readout.
-        embedding_dim: int; `None` means `hidden_dim`.
+        embedding_dim: int; `None` for `hidden_dim`.
         num_encoder_layers: int.
-        bidirectional: bool, the encoder reads both ways; its outputs are then 2 `hidden_dim` wide.
+        bidirectional: bool, whether the encoder is bidirectional; its outputs then have width 2 `hidden_dim`.
         num_decoder_layers: int.
         attention: "additive", "concat", "concat_linear", "dot", "general" or "scaled_dot", the score, see
-            `shared_layers.Attention`; `None` for a fixed context. "dot" and "scaled_dot" compare the state with the sum of
-            both directions.
-        attention_dim: int, width of the maps of "additive" and "concat"; `None` means `hidden_dim`.
-        selection: "soft", "hard_topk" or "hard_sample" (trained straight-through, on the TensorFlow backend alone: it
-            draws at every step, and JAX carries no random state through a scan). REINFORCE, which `shared_layers.Attention`
-            has too, needs a loss of its own.
+            `shared_layers.Attention`; `None` for a fixed context. For "dot" and "scaled_dot" the keys are the sum of both
+            directions.
+        attention_dim: int, width of the score network of "additive" and "concat"; `None` for `hidden_dim`.
+        selection: "soft", "hard_topk" or "hard_sample" (trained with the straight-through estimator, on the
+            TensorFlow backend only: it samples at every step, and JAX cannot carry random state through a scan). REINFORCE,
+            which `shared_layers.Attention` also has, needs its own loss.
         num_selected: int, how many source tokens a hard selection takes.
-        renormalize: bool, of "hard_topk": these tokens get the softmax over themselves instead of 1.
+        renormalize: bool, "hard_topk" only: the weights of the selected tokens are their softmax instead of 1.
         dropout: float in [0, 1), on embeddings, between layers and on readouts.
-        scheduled_sampling: bool, in training a token that the decoder reads is, with the probability
-            `sampling_probability` (a weight, 0 at first; see `ScheduledSampling`), the one it held most probable itself.
+        scheduled_sampling: bool, whether in training an input token of the decoder is replaced, with probability
+            `sampling_probability` (a weight, initially 0; see `ScheduledSampling`), by the decoder's own prediction.
 
     Call arguments:
         as those of `Seq2Seq`.
@@ -51,8 +51,8 @@ class RecurrentSeq2Seq(Seq2Seq):
         logits (b, t, v) float32, or a dict of "logits" and "alignment" (b, t, s) float32, which is zero without attention.
 
     Raises:
-        ValueError: an unknown cell, attention or selection, an option of another selection or of an attention where there is
-            none, sizes that are not positive; in training on JAX, "hard_sample".
+        ValueError: an unknown cell, attention or selection, options of another selection, selection options without
+            attention, sizes that are not positive; in training on JAX, "hard_sample".
 
     Reference: Luong et al. 2015, sections 3.1 and 3.3; additive score and first state: Bahdanau et al. 2015, appendix A
     (whose decoder attends before it reads the last token, has a maxout readout, and takes its first state from the
@@ -176,7 +176,17 @@ class RecurrentSeq2Seq(Seq2Seq):
         self.built = True
 
     def teacher_force(self, source_ids, target_ids, training=None, return_attention_scores=False):
-        """The model's dict of outputs for whole targets, in one scan over their tokens."""
+        """Computes the outputs for whole targets, in one scan over their tokens.
+
+        Args:
+            source_ids: int tensor (b, s).
+            target_ids: int tensor (b, t), beginning with the start token.
+            training: bool.
+            return_attention_scores: bool; the alignment is returned in any case.
+
+        Returns:
+            dict of "logits" and "alignment", see the class.
+        """
         if training and self.config["attention"] and self.config["selection"] == "hard_sample":
             require_tensorflow("Training with selection='hard_sample'")
         memory = self.encode(source_ids, training)
@@ -202,12 +212,21 @@ class RecurrentSeq2Seq(Seq2Seq):
         return {"logits": self._logits(self.dropout_layer(readouts, training=training)), "alignment": alignment}
 
     def encode(self, source_ids, training=None):
-        """What the decoder reads at every step: "mask" (b, s), "context" (b, m), with attention "values" and "keys"."""
+        """Encodes the source for the decoder.
+
+        Args:
+            source_ids: int tensor (b, s).
+            training: bool.
+
+        Returns:
+            dict of "mask" bool (b, s), "context" (b, m), the encoder's last state, and with attention "values" (b, s, m) and
+            the projected "keys".
+        """
         mask = ops.not_equal(source_ids, PAD)
         x = self.source_embedding(source_ids)
         for layer in self.encoder_layers:
             x, *states = layer(self.dropout_layer(x, training=training), mask=mask, training=training)
-        # without the inner states of an LSTM
+        # without the cell states of an LSTM
         memory = {"mask": mask, "context": ops.concatenate(states[:: self.num_cell_states], axis=-1)}
         if self.config["attention"]:
             keys = sum(ops.split(x, 2, axis=-1)) if self.sums_directions else x
@@ -215,7 +234,15 @@ class RecurrentSeq2Seq(Seq2Seq):
         return memory
 
     def start(self, memory, max_length=None):
-        """The state before the first step: "cells", the states of each decoder layer's cell, and "readout" (b, h)."""
+        """Makes the initial state.
+
+        Args:
+            memory: dict, as returned by `encode`.
+            max_length: not used.
+
+        Returns:
+            dict of "cells", a list with the states (b, h) of each decoder layer, and "readout" (b, h).
+        """
         states = self.bridge(memory["context"])  # (b, layers * states, h)
         states = [states[:, i] for i in range(states.shape[1])]
         size = self.num_cell_states
@@ -223,12 +250,12 @@ class RecurrentSeq2Seq(Seq2Seq):
         return {"cells": cells, "readout": ops.zeros_like(states[0])}
 
     def step(self, tokens, index, state, memory):
-        """Reads one token of each row; see `Seq2Seq`."""
+        """Decodes one token of each row, see `Seq2Seq`."""
         state, alignment = self._advance(self.target_embedding(tokens), state, memory)
         return self._logits(state["readout"]), alignment, state
 
     def _advance(self, embedded, state, memory, training=None, layer_masks=None):
-        """The state after a token (b, d), and its alignment (b, s). Without random state of its own, but for a hard draw."""
+        """The state after an embedded token (b, d), and its alignment (b, s). Only "hard_sample" is random here."""
         attends = self.config["attention"] is not None
         x = ops.concatenate([embedded, state["readout"] if attends else memory["context"]], axis=-1)
         cells = []
@@ -250,7 +277,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         return {"cells": cells, "readout": self.readout(ops.concatenate([context, x], axis=-1))}, alignment
 
     def _scan_inputs(self, target_ids, training):
-        """What each step of the scan gets, time first; all that is random is drawn here, as JAX cannot do it in a scan."""
+        """The inputs of each step of the scan, time first; random numbers are drawn here, as JAX cannot do it in a scan."""
         tokens = ops.transpose(target_ids)  # (t, b)
         length, batch = ops.shape(tokens)
         drops = training and self.config["dropout"] > 0
@@ -280,14 +307,14 @@ class RecurrentSeq2Seq(Seq2Seq):
 
 
 class ScheduledSampling(keras.callbacks.Callback):
-    """Lets a model read its own tokens in training more and more often: linear decay of the share of true ones.
+    """Scheduled sampling: raises the probability that the decoder reads its own predictions, linearly over the epochs.
 
     Args:
-        probability: float in [0, 1], of an own token from epoch `num_epochs` on.
-        num_epochs: int, epochs over which it grows from 0.
+        probability: float in [0, 1], the probability from epoch `num_epochs` on.
+        num_epochs: int, the number of epochs over which it grows from 0.
 
     Raises:
-        ValueError: at the begin of training, a model without `scheduled_sampling=True`.
+        ValueError: at the start of training, a model without `scheduled_sampling=True`.
 
     Reference: Bengio et al. 2015, "Scheduled Sampling for Sequence Prediction", section 2.4 (there by mini-batch).
     """

@@ -1,4 +1,4 @@
-"""Seq2Seq: what both sequence-to-sequence models share: the call, generation, and the loss they train with."""
+"""Seq2Seq: the base of the sequence-to-sequence models: the call, generation, and the training loss."""
 
 import functools
 
@@ -11,14 +11,14 @@ from textkit.vocabulary import END, PAD, START
 
 
 class Seq2Seq(Model):
-    """Base of the models that read a source sequence and write a target sequence, token by token.
+    """Base of the models that read a source sequence and generate a target sequence, token by token.
 
-    Ids are those of `textkit.vocabulary`: 0 is padding and comes last in a row. A target begins with the start token; the
-    logits at its position i are about token i + 1.
+    Ids are those of `textkit.vocabulary`: 0 is padding, at the end of a row. A target begins with the start token; the
+    logits at position i predict token i + 1.
 
-    A subclass has `teacher_force`, which sees all of a target at once, and the three that write one:
+    A subclass defines `teacher_force` for whole targets, and three methods for generation:
 
-    - `encode(source_ids)` -> memory, nested tensors with first axis b, the same at every step;
+    - `encode(source_ids)` -> memory, nested tensors with first axis b, constant over the steps;
     - `start(memory, max_length)` -> state, nested tensors with first axis b;
     - `step(tokens, index, state, memory)`, tokens (b,) and index () int32 -> logits (b, v) float32, alignment (b, s)
       float32, and the new state.
@@ -29,8 +29,8 @@ class Seq2Seq(Model):
         return_attention_scores: bool.
 
     Returns:
-        logits (b, t, v) float32; or, when scores are asked for, a dict of "logits", "alignment" (b, t, s) float32 and what
-        else the model has.
+        logits (b, t, v) float32; or, with `return_attention_scores`, a dict of "logits", "alignment" (b, t, s) float32 and
+        further scores of the model.
     """
 
     def __init__(self, **kwargs):
@@ -43,21 +43,21 @@ class Seq2Seq(Model):
         return seen if return_attention_scores else seen["logits"]
 
     def generate(self, source_ids, method="greedy", max_length=64, seed=None, jit_compile=False, **options):
-        """Writes a target for each source; one graph is compiled for each shape and set of options.
+        """Generates a target for each source; a graph is compiled for each shape and set of options.
 
         Args:
             source_ids: int array (b, s).
             method: "greedy", "sample" or "beam".
-            max_length: int, the largest number of tokens to write, the end token included.
+            max_length: int, the maximum number of generated tokens, the end token included.
             seed: int or `None`, for "sample".
-            jit_compile: bool, whether XLA compiles the graph; on JAX it always does.
-            **options: as those of `textkit.decoding.decode`.
+            jit_compile: bool, whether XLA compiles the graph; always on JAX.
+            **options: see `textkit.decoding.decode`.
 
         Returns:
-            dict of NumPy arrays: "ids", "lengths", "scores" and "alignment", as `textkit.decoding.decode` gives them.
+            dict of NumPy arrays: "ids", "lengths", "scores" and "alignment", see `textkit.decoding.decode`.
 
         Raises:
-            ValueError: an option out of its range; a `max_length` beyond the model's positions.
+            ValueError: an option out of its range, or a `max_length` beyond the model's positions.
         """
         if seed is not None:
             self.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
@@ -65,7 +65,15 @@ class Seq2Seq(Model):
         return keras.tree.map_structure(ops.convert_to_numpy, write(ops.convert_to_tensor(source_ids, "int32")))
 
     def write(self, source_ids, method="greedy", max_length=64, **options):
-        """As `generate`, tensors to tensors: a part for graphs, such as that of a SavedModel."""
+        """As `generate`, but from tensors to tensors, for use in graphs such as a SavedModel.
+
+        Args:
+            source_ids: int32 tensor (b, s).
+            method, max_length, **options: see `generate`.
+
+        Returns:
+            dict of tensors, see `textkit.decoding.decode`.
+        """
         memory = self.encode(source_ids)
         return decode(
             self.step,
@@ -88,15 +96,15 @@ class Seq2Seq(Model):
 
 
 def compile_write(model, write, jit_compile=False):
-    """Compiles a function that reads a model's weights and draws from its `seed_generator`.
+    """Compiles a function that reads a model's weights and its `seed_generator`, on either backend.
 
     Args:
-        model: built.
-        write: function of nested tensors, to nested tensors.
-        jit_compile: bool, whether XLA compiles the graph; on JAX it always does.
+        model: a built model.
+        write: function from nested tensors to nested tensors.
+        jit_compile: bool, whether XLA compiles the graph; always on JAX.
 
     Returns:
-        A function of the same arguments.
+        The compiled function, with the same arguments.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -108,7 +116,7 @@ def compile_write(model, write, jit_compile=False):
 
     @jax.jit
     def stateless(values, inputs):
-        # as arguments: weights that a compiled function reads by itself would stay what they were
+        # weights are arguments: a compiled function would keep the values that it closed over
         with keras.StatelessScope(list(zip(model.variables, values, strict=True))) as scope:
             outputs = write(inputs)
         return outputs, scope.get_current_value(seed)
@@ -122,7 +130,7 @@ def compile_write(model, write, jit_compile=False):
 
 
 def tied_logits(states, table):
-    """Logits that are products with a table of embeddings.
+    """Computes logits as products with the embedding table.
 
     Args:
         states: float tensor (b, t, d).
@@ -134,7 +142,7 @@ def tied_logits(states, table):
     table = ops.cast(table, states.dtype)
     batch, length, width = ops.shape(states)
     tokens = ops.reshape(states, (-1, width))
-    # A step has few tokens: the table is then the larger factor, and CPUs want the larger one on the left.
+    # One decoding step has few tokens: CPUs are faster with the larger factor, the table, on the left.
     if states.shape[1] == 1:
         logits = ops.transpose(ops.matmul(table, ops.transpose(tokens)))
     else:
@@ -143,32 +151,39 @@ def tied_logits(states, table):
 
 
 def sizes(config):
-    """The part of a configuration that its names call a size, a width or a number."""
+    """Selects the sizes of a configuration: `num_*`, `*_dim`, `*_size` and `*_length`.
+
+    Args:
+        config: dict of constructor arguments.
+
+    Returns:
+        dict.
+    """
     endings = ("_dim", "_size", "_length")
     return {name: size for name, size in config.items() if name.startswith("num_") or name.endswith(endings)}
 
 
 @keras.saving.register_keras_serializable(package="textkit")
 class TokenCrossEntropy(keras.losses.Loss):
-    """Cross-entropy in nats per token that is not padding; for `compile`.
+    """Cross-entropy in nats, averaged over the tokens that are not padding; for `compile`.
 
     Args:
-        label_smoothing: float in [0, 1), the share of the target's probability that is spread evenly over the vocabulary.
+        label_smoothing: float in [0, 1), the part of the target probability that is spread evenly over the vocabulary.
 
     Call arguments:
-        y_true: int tensor (b, t), the tokens to predict; 0 counts for nothing.
+        y_true: int tensor (b, t), the tokens to predict; 0 is padding and has no weight.
         y_pred: float tensor (b, t, v), logits.
         sample_weight: float tensor (b, t) or (b,), or `None`.
 
     Returns:
-        The mean over the tokens, by their weights.
+        The weighted mean over the tokens, a float scalar.
 
     Raises:
         ValueError: a `label_smoothing` outside [0, 1).
 
     Reference: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7; Vaswani et al. 2017, section 5.4.
 
-    Example: with two tokens equally likely, and the third place padding,
+    Example: two classes of equal probability; the third position is padding,
 
     >>> import numpy as np
     >>> from textkit.seq2seq import TokenCrossEntropy
@@ -177,14 +192,22 @@ class TokenCrossEntropy(keras.losses.Loss):
     """
 
     def __init__(self, label_smoothing=0.0, name="token_cross_entropy", dtype=None):
-        # the mean over what has weight: Keras's default divides by the padding as well
+        # weighted mean: Keras's default also divides by the padding
         super().__init__(name=name, reduction="mean_with_sample_weight", dtype=dtype)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"`label_smoothing` should be in [0, 1). Received: label_smoothing={label_smoothing}")
         self.label_smoothing = label_smoothing
 
     def weights(self, y_true, sample_weight=None):
-        """The weights (b, t) float32 that the mean is taken by."""
+        """Computes the weights of the mean.
+
+        Args:
+            y_true: int tensor (b, t).
+            sample_weight: float tensor (b, t) or (b,), or `None`.
+
+        Returns:
+            float32 tensor (b, t), 0 for padding.
+        """
         weights = ops.cast(ops.not_equal(y_true, PAD), "float32")
         if sample_weight is None:
             return weights

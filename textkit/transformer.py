@@ -1,4 +1,4 @@
-"""TransformerSeq2Seq: the encoder-decoder Transformer, with a cache and alignments at every step."""
+"""TransformerSeq2Seq: the encoder-decoder Transformer, with a cache and an alignment for every step."""
 
 import keras
 from keras import ops
@@ -11,7 +11,7 @@ from shared_layers import (
     TransformerDecoder,
     TransformerEncoder,
 )
-from shared_layers.runtime import check_sizes
+from shared_layers.runtime import check_sizes, unknown_name
 from textkit.presets import TRANSFORMERS
 from textkit.seq2seq import Seq2Seq, sizes, tied_logits
 from textkit.vocabulary import PAD
@@ -23,37 +23,37 @@ POSITIONS = ("learned", "sinusoidal")
 class TransformerSeq2Seq(Seq2Seq):
     """The Transformer of "Attention Is All You Need".
 
-    The alignment of a step is the cross-attention of one layer, as the mean over its heads: by default of the last layer but
-    one, which agrees best with alignments made by people (Garg et al. 2019, "Jointly Learning to Align and Translate with
+    The alignment of a step is the cross-attention of one layer, averaged over its heads: by default the second-to-last
+    layer, which agrees best with human alignments (Garg et al. 2019, "Jointly Learning to Align and Translate with
     Transformer Models").
 
     Args:
         source_vocabulary_size, target_vocabulary_size: int.
-        num_layers: int, of the encoder and of the decoder.
+        num_layers: int, layers of the encoder, and of the decoder.
         num_heads, hidden_dim, intermediate_dim: int, sizes of each layer.
         dropout: float in [0, 1), on embeddings, on attention probabilities and on every branch.
-        max_source_length, max_target_length: int, rows of learned positions; sinusoidal ones have no end.
+        max_source_length, max_target_length: int, the number of learned positions; sinusoidal ones have no limit.
         positions: "sinusoidal" or "learned".
-        share_embeddings: bool, one table for source and target, of one vocabulary.
-        tie_output: bool, the logits are products with the target's embeddings; otherwise a linear map of their own.
-        normalize_first: bool, pre-norm, with one more norm after the last layer of each half.
-        activation: of the feed-forward networks.
+        share_embeddings: bool, whether source and target share one vocabulary and one embedding table.
+        tie_output: bool, whether the output weights are tied to the target embeddings; otherwise there is a dense layer.
+        normalize_first: bool, pre-norm, with another norm after the last layer of encoder and decoder.
+        activation: str, of the feed-forward networks.
         layer_norm_epsilon: float.
-        alignment_layer: int, 0 for the first decoder layer; `None` means the last but one, or the only one.
+        alignment_layer: int, 0 for the first decoder layer; `None` for the second-to-last layer, or the only one.
 
     Call arguments:
         as those of `Seq2Seq`.
 
     Returns:
-        logits (b, t, v) float32, or a dict of "logits", "alignment" (b, t, s), and lists with the float32 scores of each
+        logits (b, t, v) float32, or a dict of "logits", "alignment" (b, t, s), and lists of the float32 scores of each
         layer: "encoder_attention_scores" (b, h, s, s), "decoder_attention_scores" (b, h, t, t), "cross_attention_scores"
         (b, h, t, s).
 
     Raises:
-        ValueError: sizes that are not positive or do not fit each other, unknown positions, no such alignment layer, shared
-            embeddings of two vocabularies, sequences beyond the learned positions.
+        ValueError: sizes that are not positive or do not fit each other, unknown positions, an alignment layer out of range,
+            shared embeddings with different vocabulary sizes, sequences longer than the learned positions.
 
-    Reference: Vaswani et al. 2017, section 3 (dropout on attention probabilities is that of its published code).
+    Reference: Vaswani et al. 2017, section 3 (with dropout on attention probabilities, as in the published code).
 
     Example:
 
@@ -109,10 +109,10 @@ class TransformerSeq2Seq(Seq2Seq):
         }
         check_sizes(**sizes(self.config))
         if positions not in POSITIONS:
-            raise ValueError(f"`positions` should be one of {POSITIONS}. Received: positions={positions!r}")
+            raise unknown_name("positions", positions, POSITIONS)
         if share_embeddings and source_vocabulary_size != target_vocabulary_size:
             raise ValueError(
-                "`share_embeddings` needs one vocabulary. Received: "
+                "`share_embeddings` needs vocabularies of the same size. Received: "
                 f"source_vocabulary_size={source_vocabulary_size}, target_vocabulary_size={target_vocabulary_size}"
             )
         self.alignment_layer = max(num_layers - 2, 0) if alignment_layer is None else alignment_layer
@@ -124,13 +124,13 @@ class TransformerSeq2Seq(Seq2Seq):
         tokens = (None, None, hidden_dim)
 
         def embedding(name, size):
-            # scaled by sqrt(d) where they are read, they have variance 1; as output weights, logits of variance 1
+            # variance 1 as inputs, which are scaled by sqrt(d), and for logits as tied output weights
             initializer = keras.initializers.RandomNormal(stddev=hidden_dim**-0.5)
             layer = keras.layers.Embedding(size, hidden_dim, initializer, dtype=policy, name=name)
             layer.build()
             return layer
 
-        def placing(name, length):
+        def position_layer(name, length):
             if positions == "sinusoidal":
                 layer = SinePositionEncoding(dtype=policy, name=name)
             else:
@@ -142,8 +142,8 @@ class TransformerSeq2Seq(Seq2Seq):
         self.source_embedding = (
             self.target_embedding if share_embeddings else embedding("source_embedding", source_vocabulary_size)
         )
-        self.source_positions = placing("source_positions", max_source_length)
-        self.target_positions = placing("target_positions", max_target_length)
+        self.source_positions = position_layer("source_positions", max_source_length)
+        self.target_positions = position_layer("target_positions", max_target_length)
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=policy, name="dropout")
         options = {
             "intermediate_dim": intermediate_dim,
@@ -171,11 +171,21 @@ class TransformerSeq2Seq(Seq2Seq):
         self.built = True
 
     def teacher_force(self, source_ids, target_ids, training=None, return_attention_scores=False):
-        """The model's dict of outputs for whole targets at once."""
+        """Computes the outputs for whole targets.
+
+        Args:
+            source_ids: int tensor (b, s).
+            target_ids: int tensor (b, t), beginning with the start token.
+            training: bool.
+            return_attention_scores: bool.
+
+        Returns:
+            dict of "logits" and, with `return_attention_scores`, of the scores; see the class.
+        """
         mask = ops.not_equal(source_ids, PAD)
         source, encoder_scores = self._read(source_ids, mask, training, return_attention_scores)
         x = self._embed(self.target_embedding, self.target_positions, target_ids, training=training)
-        # no mask of the target's padding: it comes last, and what comes later is hidden anyway
+        # no mask for the target's padding: it comes last, where the causal mask hides it
         options = {"encoder_padding_mask": mask, "training": training, "return_attention_scores": return_attention_scores}
         layer_scores = []
         for layer in self.decoder_layers:
@@ -195,8 +205,15 @@ class TransformerSeq2Seq(Seq2Seq):
         return seen
 
     def encode(self, source_ids):
-        """What the decoder reads at every step: "mask" (b, s), "tokens" (b, s, d), and each layer's keys and values of
-        them, "caches" of (b, 2, s, h, e)."""
+        """Encodes the source for the decoder.
+
+        Args:
+            source_ids: int tensor (b, s).
+
+        Returns:
+            dict of "mask" bool (b, s), "tokens" (b, s, d), the encoder's output, and "caches", a list of the cross-attention
+            keys and values of each layer (b, 2, s, h, e).
+        """
         mask = ops.not_equal(source_ids, PAD)
         tokens, _ = self._read(source_ids, mask)
         caches = [
@@ -206,7 +223,18 @@ class TransformerSeq2Seq(Seq2Seq):
         return {"mask": mask, "tokens": tokens, "caches": caches}
 
     def start(self, memory, max_length):
-        """Empty self-attention caches (b, 2, `max_length`, h, e), one for each layer."""
+        """Makes the initial state.
+
+        Args:
+            memory: dict, as returned by `encode`.
+            max_length: int, the maximum number of generated tokens.
+
+        Returns:
+            list of empty self-attention caches (b, 2, `max_length`, h, e), one for each layer.
+
+        Raises:
+            ValueError: `max_length` beyond the learned positions.
+        """
         config = self.config
         if config["positions"] == "learned" and max_length > config["max_target_length"]:
             raise ValueError(
@@ -218,7 +246,7 @@ class TransformerSeq2Seq(Seq2Seq):
         return [empty for _ in self.decoder_layers]
 
     def step(self, tokens, index, state, memory):
-        """Reads one token of each row; see `Seq2Seq`."""
+        """Decodes one token of each row, see `Seq2Seq`."""
         x = self._embed(self.target_embedding, self.target_positions, tokens[:, None], start_index=index)
         caches = []
         for depth, layer in enumerate(self.decoder_layers):
@@ -237,7 +265,7 @@ class TransformerSeq2Seq(Seq2Seq):
         return self._logits(x)[:, 0], alignment, caches
 
     def _read(self, source_ids, mask, training=None, return_attention_scores=False):
-        """The encoder's output (b, s, d), and each layer's scores where they are asked for."""
+        """The encoder's output (b, s, d), and a list of the scores of each layer, if requested."""
         x = self._embed(self.source_embedding, self.source_positions, source_ids, training=training)
         layer_scores = []
         for layer in self.encoder_layers:

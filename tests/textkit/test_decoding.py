@@ -433,7 +433,7 @@ def test_options_out_of_range(options, message):
 
 
 def test_alignments_are_never_dropped_silently():
-    message = "source_length must be given exactly where step returns an alignment. Received: source_length="
+    message = "source_length must be given if and only if step returns an alignment. Received: source_length="
     with pytest.raises(ValueError, match=f"{message}None, alignment="):
         decode(recurrent_step, {"hidden": ops.zeros((BATCH, WIDTH))}, STARTS, 2, END, memory=ops.cast(MEMORY, "float32"))
     with pytest.raises(ValueError, match=f"{message}7, alignment=None"):

@@ -188,7 +188,7 @@ def test_words_between_spaces_are_masked_together(tmp_path):
     packed = pretraining.pack_split(model, documents, "train", 10, whole_words=True, **packing)
     plural = TOKENIZER.encode(["suns"])["token_ids"].numpy()[0, 2]
     assert packed["word_ids"].tolist() == [[-1, 0, 0, 1, 1, 2, 2, 3, 3, -1]]
-    for inputs, _, _ in pretraining.masked(model, packed, rate=0.25, whole_words=True, batch_size=1):
+    for inputs, _, _ in pretraining.masked(model, packed, mask_selection_rate=0.25, whole_words=True, batch_size=1):
         changed = np.flatnonzero(inputs["token_ids"].numpy()[0] != packed["token_ids"][0])
         assert set(changed) <= {0, 1, 2, 3, 4, 5, 6, 7, 8}
         told = inputs["mask_positions"].numpy()[0]

@@ -110,8 +110,8 @@ def test_what_it_refuses():
         with pytest.raises(ValueError, match=match):
             TransformerSeq2Seq(**{**TRANSFORMER, **options})
 
-    refuses("`positions` should be one of .*Received: positions='rotary'", positions="rotary")
-    refuses("`share_embeddings` needs one vocabulary. Received: source_vocabulary_size=17", share_embeddings=True)
+    refuses("Unknown positions; expected one of 'learned', 'sinusoidal'.*Received: positions='rotary'", positions="rotary")
+    refuses("needs vocabularies of the same size.*Received: source_vocabulary_size=17", share_embeddings=True)
     refuses("`alignment_layer` should be from 0 to 1. Received: alignment_layer=2", alignment_layer=2)
     refuses("`num_layers` should be a positive int. Received: num_layers=0", num_layers=0)
     refuses("`num_heads` should divide the width 10. Received: num_heads=3", num_heads=3)
