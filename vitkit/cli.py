@@ -25,27 +25,36 @@ def _drawable(path):
     return writable(path)
 
 
-Model = Annotated[str, typer.Option(help="A preset's name, hf://owner/repository, a folder or a .keras file.")]
-Data = Annotated[str, typer.Option("--data", "--dataset", help="A tensorflow_datasets name or a folder of class folders.")]
-OnCorrupt = Annotated[
-    str, typer.Option(help="Pictures in a folder that cannot be read: skip, refuse or trust (not looked for).")
+Model = Annotated[str, typer.Option(help="Preset, hf://owner/repository, model folder or .keras file.")]
+Data = Annotated[
+    str, typer.Option("--data", "--dataset", help="tensorflow_datasets name, or folder with one folder per class.")
 ]
-Method = Annotated[str, typer.Option(help="How heatmaps are found; see vitkit.explain.")]
+OnCorrupt = Annotated[str, typer.Option(help="Unreadable pictures in a folder: skip, refuse or trust (no check).")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="Heatmap method: auto, raw, rollout, tscam, gradcam, gradient_rollout, legrad, integrated_gradients or "
+        "occlusion; see vitkit.explain."
+    ),
+]
 MixedPrecision = Annotated[str | None, typer.Option(help="bfloat16 or float16.", callback=mixed_policy)]
-Strategy = Annotated[str, typer.Option(help="none, mirrored, multi_worker or tpu.")]
-Seed = Annotated[int, typer.Option(help="Of all that is random.", min=0, max=2**32 - 1)]
+Strategy = Annotated[str, typer.Option(help="Distribution strategy: none, mirrored, multi_worker or tpu.")]
+Seed = Annotated[int, typer.Option(help="Random seed.", min=0, max=2**32 - 1)]
 NewFolder = Annotated[Path, typer.Option(help="Folder to write.", file_okay=False, callback=writable)]
+Epochs = Annotated[int, typer.Option(help="Number of training epochs.", min=1)]
 
 
 @app.command()
 def demo(
     out: NewFolder = Path("runs/demo"),
-    epochs: Annotated[int, typer.Option(min=1)] = 6,
+    epochs: Epochs = 6,
     strategy: Strategy = "mirrored",
-    smoke: Annotated[bool, typer.Option("--smoke", help="Few pictures, one epoch: does it run?")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Quick check that everything runs: few pictures, one epoch.")
+    ] = False,
     seed: Seed = 0,
 ):
-    """Train on drawn birds, measure where the model looks, draw heatmaps and export.
+    """Train, evaluate, explain and export a small ViT on drawn birds.
 
     Example: vitkit demo --out runs/demo
     """
@@ -59,31 +68,46 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the run.", file_okay=False, callback=writable)],
     model: Model = "deit_tiny_patch16_224",
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start from new weights, not the model's own.")] = False,
-    image_size: Annotated[int | None, typer.Option(help="Pixels, instead of the model's own.", min=1)] = None,
-    train_split: Annotated[str, typer.Option(help="Of tensorflow_datasets also a slice, such as train[:90%].")] = "train",
-    validation_split: Annotated[str, typer.Option(help="The same.")] = "validation",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train from new weights.")] = False,
+    image_size: Annotated[
+        int | None, typer.Option(help="Height and width of the input in pixels (default: the model's).", min=1)
+    ] = None,
+    train_split: Annotated[
+        str, typer.Option(help="Training split; for tensorflow_datasets also a slice, such as train[:90%].")
+    ] = "train",
+    validation_split: Annotated[
+        str, typer.Option(help="Validation split, used to pick the best epoch; slices as in --train-split.")
+    ] = "validation",
     on_corrupt: OnCorrupt = "skip",
-    epochs: Annotated[int, typer.Option(min=1)] = 10,
-    batch_size: Annotated[int, typer.Option(help="Of all replicas together.", min=1)] = 64,
-    learning_rate: float = 1e-3,
-    warmup_epochs: Annotated[float, typer.Option(help="How long the rate rises, at most half of the epochs.")] = 1.0,
-    weight_decay: float = 0.05,
-    label_smoothing: float = 0.1,
-    clip_norm: float = 1.0,
-    ema_momentum: Annotated[float | None, typer.Option(help="Average the weights, such as 0.999.")] = None,
-    accumulate: Annotated[int, typer.Option(help="Batches for each step of the optimizer.", min=1)] = 1,
-    mixup: float = 0.0,
-    cutmix: float = 0.0,
-    rand_augment: Annotated[float, typer.Option(help="Strength in (0, 1], 0 for none.", min=0.0, max=1.0)] = 0.0,
+    epochs: Epochs = 10,
+    batch_size: Annotated[int, typer.Option(help="Examples per global batch (all replicas together).", min=1)] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    warmup_epochs: Annotated[
+        float, typer.Option(help="Epochs of linear learning-rate warm-up, at most half of all epochs.")
+    ] = 1.0,
+    weight_decay: Annotated[float, typer.Option(help="AdamW weight decay, on kernels only.")] = 0.05,
+    label_smoothing: Annotated[float, typer.Option(help="Label-smoothing factor.")] = 0.1,
+    clip_norm: Annotated[float, typer.Option(help="Clip gradients to this global norm.")] = 1.0,
+    ema_momentum: Annotated[
+        float | None,
+        typer.Option(help="Validate and save a moving average of the weights with this momentum, such as 0.999."),
+    ] = None,
+    accumulate: Annotated[int, typer.Option(help="Accumulate gradients over this many batches per update.", min=1)] = 1,
+    mixup: Annotated[float, typer.Option(help="MixUp alpha, 0.1 to 1 (0: no MixUp).")] = 0.0,
+    cutmix: Annotated[float, typer.Option(help="CutMix alpha, 0.1 to 1 (0: no CutMix).")] = 0.0,
+    rand_augment: Annotated[
+        float, typer.Option(help="RandAugment strength, up to 1 (0: no RandAugment).", min=0.0, max=1.0)
+    ] = 0.0,
     cache: Annotated[bool, typer.Option("--cache", help="Keep the decoded pictures in memory.")] = False,
     mixed_precision: MixedPrecision = None,
-    xla: Annotated[bool, typer.Option("--xla", help="Compile the step.")] = False,
+    xla: Annotated[bool, typer.Option("--xla", help="Compile the training step with XLA.")] = False,
     strategy: Strategy = "none",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
     seed: Seed = 0,
 ):
-    """Train or fine-tune a classifier.
+    """Train or fine-tune an image classifier.
+
+    The run's folder gets best.keras (the epoch with the best validation accuracy), last.keras and TensorBoard logs.
 
     Examples:
 
@@ -137,19 +161,28 @@ def train(
 def evaluate(
     model: Model,
     data: Data,
-    split: str = "test",
+    split: Annotated[str, typer.Option(help="Split to measure on: train, validation or test.")] = "test",
     image_size: Annotated[
-        int | None, typer.Option(help="Pixels to resize to; the model's own where pictures differ in size.", min=1)
+        int | None,
+        typer.Option(
+            help="Resize pictures to this height and width in pixels (default: as they are; the model's input size if they "
+            "differ in size).",
+            min=1,
+        ),
     ] = None,
     on_corrupt: OnCorrupt = "skip",
     method: Method = "auto",
-    target: Annotated[str, typer.Option(help="Class that heatmaps explain: predicted or label.")] = "predicted",
-    limit: Annotated[int | None, typer.Option(help="At most so many pictures.", min=1)] = None,
+    target: Annotated[
+        str, typer.Option(help="Class that heatmaps explain: predicted or label (the true class).")
+    ] = "predicted",
+    limit: Annotated[int | None, typer.Option(help="Use at most this many pictures, spread over the split.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file to write.", dir_okay=False, callback=writable)] = None,
     mixed_precision: MixedPrecision = None,
     seed: Seed = 0,
 ):
-    """Measure accuracy and where the model looks, beside maps that do not know the picture.
+    """Measure accuracy and where the model looks.
+
+    Data with masks or boxes also gets heatmap metrics, next to those of image-independent baseline maps.
 
     Example: vitkit evaluate --model runs/demo/model.keras --data bird_focus/64 --split test_swapped
     """
@@ -175,17 +208,25 @@ def evaluate(
 
 @app.command()
 def explain(
-    photos: Annotated[list[Path], typer.Argument(help="Pictures of any kind and size.")],
+    photos: Annotated[list[Path], typer.Argument(help="Picture files (JPEG, PNG, WebP, TIFF, ...) of any size.")],
     model: Model,
     out: Annotated[
         Path,
-        typer.Option(help="PNG (picture and heatmap) or NPY (float32 heatmaps).", dir_okay=False, callback=_drawable),
+        typer.Option(
+            help="File to write: .png (pictures and heatmaps) or .npy (float32 heatmaps).",
+            dir_okay=False,
+            callback=_drawable,
+        ),
     ],
     method: Method = "auto",
-    target: Annotated[int | None, typer.Option(help="Class to explain instead of the predicted one.")] = None,
-    backbone: Annotated[bool, typer.Option("--backbone", help="The model has no head.")] = False,
+    target: Annotated[
+        int | None, typer.Option(help="Number of the class to explain (default: the predicted class).")
+    ] = None,
+    backbone: Annotated[
+        bool, typer.Option("--backbone", help="Load the model without its head; method raw or rollout.")
+    ] = False,
 ):
-    """Draw which part of each photo speaks for its class.
+    """Draw a heatmap over each photo and print its predicted class.
 
     Examples:
 
@@ -223,7 +264,7 @@ def explain(
 
 @app.command()
 def export(model: Model, out: NewFolder, method: Method = "auto"):
-    """Write a SavedModel that answers with probabilities and heatmaps.
+    """Write a SavedModel that returns probabilities and heatmaps.
 
     Example: vitkit export --model runs/demo/model.keras --out saved_model
     """
@@ -237,11 +278,13 @@ def export(model: Model, out: NewFolder, method: Method = "auto"):
 
 @app.command()
 def convert(
-    source: Annotated[str, typer.Argument(help="hf://owner/repository, a folder or a file.")],
+    source: Annotated[str, typer.Argument(help="hf://owner/repository, folder or file.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.", file_okay=False, callback=writable)],
-    backbone: Annotated[bool, typer.Option("--backbone", help="Leave the head out.")] = False,
+    backbone: Annotated[bool, typer.Option("--backbone", help="Write the model without its head.")] = False,
 ):
-    """Turn another library's checkpoint into a folder for from_preset.
+    """Convert a checkpoint to a folder for from_preset.
+
+    The checkpoint may be a Hugging Face ViT, DeiT, DINO or DINOv2.
 
     Example: vitkit convert hf://google/vit-base-patch16-224 ./vit_base
     """
@@ -252,7 +295,9 @@ def convert(
 
 @app.command()
 def presets():
-    """List the presets by name, with where their weights lie: those of a classifier, and those of a backbone alone.
+    """List the presets.
+
+    Each line has the name and the repositories of the classifier's and of the bare backbone's weights (-: none published).
 
     Example: vitkit presets
     """
@@ -269,9 +314,9 @@ def main():
 
 
 def _load(data, split, image_size=None, on_corrupt="skip"):
-    """Loads a data set; what tensorflow_datasets prints as it prepares one is no result, so it goes to standard error."""
+    """Loads a data set; the messages of tensorflow_datasets go to standard error, as they are not results."""
     from vitkit.datasets import load
 
-    bar = progress_bar("reading") if Path(data).is_dir() else contextlib.nullcontext()  # else it has its own
+    bar = progress_bar("reading") if Path(data).is_dir() else contextlib.nullcontext()  # tensorflow_datasets shows its own
     with contextlib.redirect_stdout(sys.stderr), bar:
         return load(data, split, image_size, on_corrupt=on_corrupt)
