@@ -135,7 +135,7 @@ def summary(metrics, folder):
             f"  textkit explain {word} --model {run}",
             f"  textkit evaluate g2p --model {run} --method greedy",
             f"  tensorboard --logdir {shlex.quote(str(folder))}",
-            "  textkit train g2p --model gru_additive --epochs 20 --out runs/g2p",
+            "  textkit train g2p --model g2p_gru_additive --epochs 20 --out runs/g2p",
         ]
     )
 

@@ -25,9 +25,9 @@ ROWS = {
         "train pairs.tsv --on-corrupt refuse --out x",
         r"line 3 has no TAB, line 4 is not UTF-8",
     ),
-    "an unknown model": ("train dates --model gru_aditive --out x", r"Unknown model; did you mean 'g2p_gru_additive'"),
+    "an unknown model": ("train dates --model g2p_gru_aditive --out x", r"Unknown model; did you mean 'g2p_gru_additive'"),
     "an unknown size": ("train dates --set hidden=3 --out x", r"Unknown size; did you mean 'hidden_dim'.*size='hidden'"),
-    "a size of another model": ("train dates --model transformer --set cell=gru --out x", r"Unknown size; .*size='cell'"),
+    "a size of another model": ("train dates --model g2p_transformer --set cell=gru --out x", r"Unknown size; .*size='cell'"),
     "a size without a value": ("train dates --set hidden_dim --out x", r"Expected NAME=VALUE. Received: set='hidden_dim'"),
     "a size that is no bool": ("train dates --set bidirectional=no --out x", r"true or false for bidirectional\. .*='no'"),
     "a size that is no number": (
@@ -35,7 +35,7 @@ ROWS = {
         r"a number for dropout\. Received: dropout='high'",
     ),
     "a size that is no integer": (
-        "train dates --model transformer --set alignment_layer=0.5 --out x",
+        "train dates --model g2p_transformer --set alignment_layer=0.5 --out x",
         r"Expected an integer or none for alignment_layer\. Received: alignment_layer=0\.5",
     ),
     "an unknown score": (f"train dates {SMALL} --set attention=aditive --out x", r"did you mean 'additive'"),
@@ -45,7 +45,7 @@ ROWS = {
     "an unknown precision": ("train dates --mixed-precision float61 --out x", r"'float16'"),
     "an unknown strategy": ("train dates --strategy miror --out x", r"did you mean 'mirrored'"),
     "sampling of a Transformer": (
-        "train dates --model transformer --scheduled-sampling 0.5 --out x",
+        "train dates --model g2p_transformer --scheduled-sampling 0.5 --out x",
         r"'scheduled_sampling'",
     ),
     "files reversed": (
@@ -132,7 +132,7 @@ def test_what_the_vocabulary_lacks_is_said_in_one_line(trained):
 
 
 def test_pairs_of_a_file_with_faults_are_skipped_and_counted(command):
-    options = "--model transformer --set num_layers=1 --set hidden_dim=8 --set intermediate_dim=8 --set dropout=0.0"
+    options = "--model g2p_transformer --set num_layers=1 --set hidden_dim=8 --set intermediate_dim=8 --set dropout=0.0"
     code, out, error = command(
         f"train pairs.tsv {options} --symbols words --epochs 1 --strategy mirrored --mixed-precision bfloat16 --out file"
     )

@@ -30,7 +30,7 @@ ROWS = {
         r"one of the words 0, 2, by its number",
     ),
     "an unknown method": (f"explain {TEXT} --model run --method lerad", r"Unknown method; did you mean 'legrad'"),
-    "an answer of an encoder": (f"explain {TEXT} --model encoder --method legrad", r"takes a model with a head"),
+    "an answer of an encoder": (f"explain {TEXT} --model encoder --method legrad", r"Expected a model with a head"),
     "an unknown class": (f"explain {TEXT} --model run --target god", r"Unknown target; did you mean 'good'"),
     "a layer that is not there": (
         f"explain {TEXT} --model encoder --layer 2",

@@ -201,9 +201,6 @@ def evaluate(
     typer.echo(json.dumps(metrics, indent=2))
 
 
-_SMALL = "g2p_"  # may be left out of a preset's name: these presets suit any small task
-
-
 def presets():
     """Presets of sequence-to-sequence models: {name: class}."""
     from textkit import RecurrentSeq2Seq, TransformerSeq2Seq
@@ -214,11 +211,10 @@ def presets():
 def _sizes(name, changes):
     """The class and constructor arguments of a preset, with `--set` options: ["attention=dot"]."""
     known = presets()
-    full = name if name in known else _SMALL + name
-    if full not in known:
+    if name not in known:
         raise unknown_name("model", name, known)
-    model_class = known[full]
-    config = {**model_class.presets[full]["config"], **options.sizes(changes)}
+    model_class = known[name]
+    config = {**model_class.presets[name]["config"], **options.sizes(changes)}
     options.check_sizes_of(model_class, config)
     return model_class, config
 
