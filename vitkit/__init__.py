@@ -1,11 +1,11 @@
 """Vision Transformers that show what they look at.
 
-The names load on first use, so that `import vitkit` stays light: neither tensorflow-datasets nor keras-nlp is imported.
+Functions are imported on first use to keep `import vitkit` fast: it imports neither tensorflow-datasets nor keras-nlp.
 """
 
 import importlib
 
-import shared_layers  # noqa: F401 -- first: it keeps TensorFlow's log out of the commands' terminals
+import shared_layers  # noqa: F401 -- first: it silences TensorFlow's log in the commands
 from vitkit.backbone import ViTBackbone
 from vitkit.classifier import ViTClassifier
 from vitkit.datasets.registration import register_builders

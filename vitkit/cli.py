@@ -129,7 +129,7 @@ def train(
         overrides["image_shape"] = (image_size, image_size, 3)
     if mixed_precision:
         overrides["dtype"] = mixed_precision
-    keras.utils.set_random_seed(seed)  # of the new weights
+    keras.utils.set_random_seed(seed)  # for the new weights
     with replicas.scope():
         classifier = ViTClassifier.from_preset(model, load_weights=not fresh, **overrides)
     summary = fit(

@@ -1,4 +1,4 @@
-"""The whole way on drawn birds: train, evaluate, explain, export."""
+"""The demo: train, evaluate, explain and export a small ViT on drawn birds."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ _DATASET, _SMOKE_DATASET = "bird_focus/64", "bird_focus/64_small"
 MODEL = {
     "pooling": "mean",
     "use_class_token": False,
-    "image_shape": (96, 96, 3),  # of pictures of 64 pixels: patches then are small beside the birds, and heatmaps fine
+    "image_shape": (96, 96, 3),  # upsampled from 64 pixels: smaller patches relative to the birds, finer heatmaps
     "patch_size": 8,
     "num_layers": 4,
     "num_heads": 4,
@@ -32,31 +32,31 @@ _FAILURES = 3
 
 
 def run_demo(folder="runs/demo", epochs=6, strategy="mirrored", smoke=False, seed=0, report=lambda text: None):
-    """Trains a small ViT on `bird_focus/64`, measures where it looks, and exports it.
+    """Trains, evaluates, explains and exports a small ViT on `bird_focus/64`.
 
     The folder gets `model.keras`, `preset/`, `saved_model/`, `heatmaps.png`, `metrics.json`, and the checkpoints and
     TensorBoard logs of `vitkit.train`.
 
     Args:
-        folder: str or path-like.
-        epochs: int.
+        folder: str or path-like, created if missing.
+        epochs: int, the number of epochs.
         strategy: str, see `shared_layers.runtime.get_strategy`.
-        smoke: bool, few pictures and one epoch, to see in seconds that all runs; what it measures means nothing.
-        seed: int.
-        report: callable of str, told what is going on.
+        smoke: bool, whether to use few pictures and one epoch: a quick check that everything runs; the metrics mean nothing.
+        seed: int, for initial weights, order of pictures, dropout and random baseline maps.
+        report: function of a str, called with a progress message at each step.
 
     Returns:
         dict, what `metrics.json` holds: "training" (see `vitkit.train`), "test" and "test_swapped" (see
-        `vitkit.evaluate`), and "seconds" of all, the drawing of the data set included where it is the first use.
+        `vitkit.evaluate`), and "seconds", the total time, including drawing the data set on its first use.
     """
     began = time.monotonic()
     folder = pathlib.Path(folder)
     splits = ("train", "validation", "test", "test_swapped")
     dataset = _SMOKE_DATASET if smoke else _DATASET
-    report(f"data: {dataset}, drawn at the first use")
+    report(f"data: {dataset}, drawn on first use")
     sources = {split: load(dataset, split) for split in splits}
     epochs = 1 if smoke else epochs
-    keras.utils.set_random_seed(seed)  # of the new weights
+    keras.utils.set_random_seed(seed)  # for the new weights
     with get_strategy(strategy).scope():
         model = ViTClassifier(len(sources["train"].class_names), class_names=sources["train"].class_names, **MODEL)
     report(f"training: {model.count_params():,} parameters, {epochs} epochs, strategy {strategy}")
@@ -91,12 +91,12 @@ def run_demo(folder="runs/demo", epochs=6, strategy="mirrored", smoke=False, see
 
 
 def draw_heatmaps(model, source, count=8):
-    """Draws pictures with heatmaps of three methods; the last few are ones that the model gets wrong, if there are any.
+    """Draws pictures with heatmaps of three methods; the last few pictures are misclassified ones, if there are any.
 
     Args:
         model: a `vitkit.ViTClassifier`.
-        source: what `vitkit.datasets.load` returns, with masks.
-        count: int, how many pictures.
+        source: `vitkit.datasets.Source` with masks.
+        count: int, the number of pictures.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -118,11 +118,11 @@ def draw_heatmaps(model, source, count=8):
 
 
 def summary(metrics, folder):
-    """Sets the demo's numbers as text, with what to try next.
+    """Formats the demo's metrics as text, with what to try next.
 
     Args:
         metrics: dict that `run_demo` returned.
-        folder: str or path-like, where the demo wrote.
+        folder: str or path-like, the folder that the demo wrote to.
 
     Returns:
         str of several lines.

@@ -1,4 +1,4 @@
-"""How well a model classifies and whether it looks at the object: numbers beside their baselines."""
+"""Evaluation: accuracy, and heatmap metrics next to those of image-independent baseline maps."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _TARGETS = ("predicted", "label")
 _BOX_MARGIN = 0.1
 _STEPS = 16
 
-# Name in the result: its title in the table, which record it sums up, and how.
+# Name in the result: its title in the table, the record it aggregates, and the function that aggregates it.
 _FOCUS = {
     "pointing": ("pointing game", "pointing", np.mean),
     "energy": ("energy on the object", "energy", np.mean),
@@ -48,43 +48,45 @@ def evaluate(
 ):
     """Measures a model's accuracy and, where masks or boxes say where the object is, where the model looks.
 
-    Each number of the heatmaps stands beside the same number of two maps that do not know the picture: a
-    Gaussian in its centre, and noise in cells as large as the model's patches.
+    Each heatmap metric is reported next to the same metric of two image-independent baseline maps: a centred
+    Gaussian, and uniform noise in cells of the size of the model's patches.
 
-    Accuracy is also taken with the background masked (all but the object covered) and with the object masked:
-    its bounding box covered, grown by a tenth of its size on each side, since covering just the object would
-    leave its silhouette, which can tell the class. What covers is the colour that the model's normalisation
-    turns to 0.
+    Accuracy is also measured with the background masked (everything but the object covered) and with the object masked:
+    its bounding box covered, enlarged by a tenth of its size on each side, since covering just the object would
+    leave its silhouette, which can reveal the class. Pixels are covered with the model's mean colour, which
+    normalisation turns to 0.
 
     Args:
-        model: `vitkit.ViTClassifier`, or a `vitkit.ViTBackbone` to measure heatmaps that need no class.
-        source: what `vitkit.datasets.load` returns: `dataset` (unbatched dicts with image, label, and perhaps
-            mask and box), `class_names`, `num_examples`. Pictures of one size. Where model and source both
-            name their classes, labels are matched by name. A mask without a box makes its own.
-        method: str, see `vitkit.explain`.
-        target: "predicted" or "label": the class that heatmaps explain, what the model says or what is true.
-        batch_size: int, pictures at a time.
-        limit: int, at most so many pictures, spread over the data set; `None`: all.
-        deletion_limit: int, deletion and insertion of so many of these; each costs 102 predictions. 0: none.
-        colour: three numbers in 0 .. 255 to cover with, instead of the model's mean.
-        seed: int, of the random maps.
-        progress: callable (done, total), both in pictures, or `None`.
-        explain: callable to use in the place of `vitkit.explain`.
+        model: `vitkit.ViTClassifier`, or a `vitkit.ViTBackbone` for heatmap metrics of the class-agnostic methods.
+        source: `vitkit.datasets.Source`, as `vitkit.datasets.load` returns: `dataset` (unbatched dicts with image,
+            label and, optionally, mask and box), `class_names`, `num_examples`. All pictures must have one size. If
+            model and source both have class names, labels are matched by name. If there is a mask but no box, the
+            box is computed from the mask.
+        method: str, the heatmap method, see `vitkit.explain`.
+        target: "predicted" or "label", the class that heatmaps explain: the predicted or the true one.
+        batch_size: int, pictures per batch.
+        limit: int, the maximum number of pictures, spread evenly over the data set; `None` for all.
+        deletion_limit: int, the number of these pictures on which deletion and insertion are measured; each costs 102
+            forward passes. 0 for none.
+        colour: three numbers in 0 .. 255 to cover pixels with; `None` for the model's mean colour.
+        seed: int, of the random baseline maps.
+        progress: callable (done, total), both in pictures; or `None`.
+        explain: callable used in place of `vitkit.explain`; or `None`.
 
     Returns:
         dict of strings, numbers and dicts, ready for JSON:
 
         - "num_examples", "num_with_object", "method", "target", "seed";
         - "accuracy": "top1", "top5" (with more than five classes), "per_class" {name: accuracy};
-        - "masked", of the pictures with an object: accuracy "clean", "background_masked", "object_masked",
-          and "chance", that of always saying the commonest class;
+        - "masked", over the pictures with an object: accuracy "clean", "background_masked", "object_masked",
+          and "chance", that of always predicting the commonest class;
         - "focus": {metric: {"heatmap", "centre", "random"}}, see `vitkit.focus` and `vitkit.faithfulness`.
 
-        What needs a class, a mask or a box that is not there is left out.
+        Entries that need a class, a mask or a box are left out if the model or the data have none.
 
     Raises:
-        ValueError: an unknown target or method, pictures of several sizes or none, or a class of the data set
-            that the model does not know.
+        ValueError: an unknown target or method, pictures of several sizes, no pictures, or a class of the data set
+            that the model does not have.
     """
     if target not in _TARGETS:
         raise unknown_name("target", target, _TARGETS)
@@ -143,10 +145,10 @@ def evaluate(
 
 
 def table(metrics):
-    """Sets the result of `evaluate` as text, in columns.
+    """Formats the result of `evaluate` as a text table.
 
     Args:
-        metrics: dict that `evaluate` returned, perhaps read back from JSON.
+        metrics: dict that `evaluate` returned; it may have been through JSON.
 
     Returns:
         str of several lines.
@@ -172,7 +174,7 @@ def table(metrics):
 
 
 def _class_numbers(model, source):
-    """int array: the class, as the model counts, of each label of the source."""
+    """Maps labels to the model's classes: int array, the model's class index of each label of the source."""
     known = getattr(model, "class_names", None)
     named = list(source.class_names)
     if not known:
@@ -185,7 +187,7 @@ def _class_numbers(model, source):
 
 
 def _predictor(model, batch_size):
-    """A callable: uint8 pictures (n, H, W, 3) -> probabilities (n, c)."""
+    """Returns a function: uint8 pictures (n, H, W, 3) -> probabilities (n, c)."""
 
     def predict(pictures):
         parts = np.split(pictures, range(batch_size, len(pictures), batch_size))
@@ -198,7 +200,7 @@ def _predictor(model, batch_size):
 
 
 def _spread_out(source, limit):
-    """The data set, or every n-th of it, and the number of its pictures."""
+    """Returns the data set, or every n-th of its pictures, and the number of pictures."""
     if limit is None:
         return source.dataset, source.num_examples
     every = max(1, source.num_examples // max(1, limit))
@@ -206,7 +208,7 @@ def _spread_out(source, limit):
 
 
 def _objects(batch):
-    """Which pictures show an object, and the masks and boxes of these."""
+    """Returns which pictures have an object, and the masks and boxes of those."""
     if "mask" in batch:
         masks = batch["mask"].astype(bool)
         present = masks.any((1, 2))
@@ -219,7 +221,7 @@ def _objects(batch):
 
 
 def _looks(batch, maps):
-    """What the maps find: (record, map) -> array, a value for each picture with an object."""
+    """Localisation metrics: (record, map) -> array, one value per picture with an object."""
     present, masks, boxes = _objects(batch)
     found = {"present": present}
     if not present.any():
@@ -256,7 +258,7 @@ def _answers(batch, classes, logits, predict, colour):
 
 
 def _exchanges(batch, maps, targets, sample, predict, colour):
-    """Deletion and insertion of some pictures: (record, map) -> array."""
+    """Deletion and insertion scores of the sampled pictures: (record, map) -> array."""
     areas = {}
     if not sample.size:
         return areas

@@ -1,4 +1,4 @@
-"""Training of a classifier: one call from pictures to checkpoints, logs and a summary; TensorFlow only."""
+"""Training of a classifier, with checkpoints, logs and a summary; TensorFlow only."""
 
 import pathlib
 
@@ -43,43 +43,43 @@ def train(
     progress=True,
     **augmentation,
 ):
-    """Trains a classifier with AdamW, a warm-up and half a cosine.
+    """Trains a classifier with AdamW, linear warm-up and cosine decay.
 
     The folder gets `best.keras` (by validation accuracy), `last.keras` (to resume from) and `logs/` for TensorBoard.
-    Pictures come in the order that `vitkit.datasets.pipeline` draws from the seed.
+    The seed determines the order and the augmentation of the pictures, see `vitkit.datasets.pipeline`.
 
     Args:
         model: a `vitkit.ViTClassifier`, made under the strategy's scope, and with `dtype="mixed_bfloat16"` or
-            "mixed_float16" for mixed precision. It is compiled here, and left with the weights of the last epoch,
+            "mixed_float16" for mixed precision. It is compiled here, and ends with the weights of the last epoch,
             or their moving average.
-        train_source: what `vitkit.datasets.load` returns.
-        validation_source: the same.
-        folder: str or path-like, of the run.
-        epochs: int.
-        batch_size: int, of all replicas together.
-        learning_rate: float, the highest.
-        warmup_epochs: float, how long the rate rises; at most half of the epochs.
-        weight_decay: float, on kernels alone, see `shared_layers.runtime.make_optimizer`.
+        train_source: `vitkit.datasets.Source`, as `vitkit.datasets.load` returns.
+        validation_source: `vitkit.datasets.Source` with the same classes.
+        folder: str or path-like, the folder of the run.
+        epochs: int, the number of epochs.
+        batch_size: int, examples per global batch (all replicas together).
+        learning_rate: float, the peak.
+        warmup_epochs: float, epochs of linear warm-up; at most half of all epochs.
+        weight_decay: float, on kernels only, see `shared_layers.runtime.make_optimizer`.
         label_smoothing: float in [0, 1).
-        clip_norm: float, the most that the norm of all gradients together may be; or `None`.
-        ema_momentum: float in [0, 1), of a moving average of the weights, which is then what is validated and kept as
-            the best; or `None`.
-        gradient_accumulation_steps: int, so many batches make one step of the optimizer; or `None`.
-        jit_compile: bool or "auto", whether XLA compiles the step.
-        resume: bool, whether to go on from the folder's `last.keras`, if there is one. Given the same arguments, a run that
-            was interrupted ends with the weights of one that was not.
-        seed: int, of the order of pictures, augmentation, dropout and drop path.
-        progress: bool, whether to show, on standard error, a bar and a line for each epoch.
-        **augmentation: options of `vitkit.datasets.pipeline` in training: `mixup`, `rand_augment`, `cache`, ...
+        clip_norm: float, the maximum global norm of the gradients; or `None`.
+        ema_momentum: float in [0, 1), for a moving average of the weights, which is then validated and saved as the best;
+            or `None`.
+        gradient_accumulation_steps: int, the number of batches per update of the weights; or `None`.
+        jit_compile: bool or "auto", whether XLA compiles the training step.
+        resume: bool, whether to continue from the folder's `last.keras`, if there is one. With the same arguments, an
+            interrupted and resumed run ends with the same weights as an uninterrupted one.
+        seed: int, for the order of pictures, augmentation, dropout and drop path.
+        progress: bool, whether to show a progress bar and a line for each epoch on standard error.
+        **augmentation: training options of `vitkit.datasets.pipeline`: `mixup`, `rand_augment`, `cache`, ...
 
     Returns:
         dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" (of
-        validation), and "history" {metric: values of the epochs trained now}.
+        validation), and "history" {metric: values of the epochs of this call}.
 
     Raises:
-        ValueError: a number out of its range, too few pictures for a batch, sources of other classes than the model's, a
-            checkpoint of another model; in training, a loss that is no longer finite.
-        OSError: the folder cannot be made.
+        ValueError: an option out of its range, fewer pictures than one batch, sources with other classes than the model's, a
+            checkpoint of another model; in training, a loss that is not finite.
+        OSError: the folder cannot be created.
     """
     check_ranges(
         _RANGES,
@@ -95,18 +95,18 @@ def train(
     for source in (train_source, validation_source):
         if len(source.class_names) != model.num_classes:
             raise ValueError(
-                f"Expected data of the model's {model.num_classes} classes. "
-                f"Received: {source.name!r} of {len(source.class_names)} classes"
+                f"Expected data with the model's {model.num_classes} classes. "
+                f"Received: {source.name!r} with {len(source.class_names)} classes"
             )
         if model.class_names and list(source.class_names) != model.class_names:
             first = next(pair for pair in zip(model.class_names, source.class_names, strict=True) if pair[0] != pair[1])
             raise ValueError(
-                f"Expected data of the model's classes in the same order, such as {first[0]!r}. "
+                f"Expected data with the model's classes in the same order, such as {first[0]!r}. "
                 f"Received: {source.name!r} with {first[1]!r} in its place"
             )
     if not 1 <= batch_size <= train_source.num_examples:
         raise ValueError(
-            f"Expected a batch of 1 to {train_source.num_examples} pictures, which is all of {train_source.name!r}. "
+            f"Expected a batch of 1 to {train_source.num_examples} pictures, the size of {train_source.name!r}. "
             f"Received: batch_size={batch_size}"
         )
     keras.utils.set_random_seed(seed)
@@ -140,7 +140,7 @@ def train(
 
     def begin(first_epoch):
         if not first_epoch and is_chief(model.distribute_strategy):
-            (folder / "last.keras").unlink(missing_ok=True)  # of an earlier run, which a later resume would continue
+            (folder / "last.keras").unlink(missing_ok=True)  # left by an earlier run: a later resume would continue that run
 
     return fit_run(
         model,
@@ -156,7 +156,7 @@ def train(
 
 
 def _one_hot(num_classes):
-    """Labels as probabilities, which a mixing pipeline gives already."""
+    """One-hot encodes integer labels; the labels of a pipeline with mixing are probabilities already."""
 
     def function(images, labels):
         return images, keras.ops.one_hot(labels, num_classes) if labels.dtype.is_integer else labels

@@ -134,7 +134,7 @@ def test_a_lost_loss_stops_with_the_step(tmp_path):
 
 
 def test_refuses_data_of_other_classes(tmp_path):
-    with pytest.raises(ValueError, match=r"the model's 3 classes. Received: 'colours' of 4 classes"):
+    with pytest.raises(ValueError, match=r"the model's 3 classes. Received: 'colours' with 4 classes"):
         train(classifier(), colours(classes=4), colours(), tmp_path)
 
 
