@@ -1,4 +1,4 @@
-"""ViTBackbone: pictures to normalised tokens, with attention scores of every layer on request."""
+"""ViTBackbone: pictures to layer-normalised tokens, optionally with the attention scores of every layer."""
 
 import keras
 import numpy as np
@@ -11,40 +11,45 @@ from vitkit.presets import BACKBONES
 
 @keras.saving.register_keras_serializable(package="vitkit")
 class ViTBackbone(Model):
-    """The Vision Transformer without a head.
+    """Vision Transformer without a classification head.
 
     Args:
-        image_shape: (H, W, channels) in pixels; pictures of other sizes that the patch divides are taken as well.
+        image_shape: (H, W, channels), H and W in pixels. The model also accepts other sizes that are multiples of
+            `patch_size`; position embeddings are resampled for them.
         patch_size: int, side of a patch in pixels.
-        num_layers, num_heads, hidden_dim, intermediate_dim: int, sizes of the encoder.
-        use_class_token, use_distillation_token: bool.
-        num_register_tokens: int.
-        layer_scale_init: float or `None` (no LayerScale).
+        num_layers: int, number of encoder layers.
+        num_heads: int, attention heads per layer; must divide `hidden_dim`.
+        hidden_dim: int, width of the tokens, d.
+        intermediate_dim: int, width of the feed-forward networks.
+        use_class_token, use_distillation_token: bool, whether to add these tokens.
+        num_register_tokens: int, number of register tokens.
+        layer_scale_init: float, initial value of LayerScale; `None` for no LayerScale.
         feed_forward: "mlp" or "swiglu".
-        activation: of the MLP.
-        dropout: float, on embeddings and on both branches of each layer.
-        attention_dropout: float, on attention probabilities.
-        drop_path: float, stochastic depth of the last layer; it grows linearly from 0 at the first.
+        activation: name or callable, activation of the MLP.
+        dropout: float in [0, 1), on embeddings and on both branches of each layer.
+        attention_dropout: float in [0, 1), on attention probabilities.
+        drop_path: float in [0, 1), stochastic-depth rate of the last layer; it grows linearly from 0 at the first layer.
         layer_norm_epsilon: float.
-        image_mean, image_std: per channel, in [0, 1]; how pictures are normalised.
-        interpolation: "bilinear" or "bicubic", how pictures are resized.
-        resize: "squash" (to `image_shape`) or "crop" (the shorter side, then the centre).
-        crop_fraction: float, share of the shorter side that the crop keeps.
+        image_mean, image_std: float per channel, to normalise pictures in [0, 1].
+        interpolation: "bilinear" or "bicubic", to resize pictures.
+        resize: "squash" (to `image_shape`, ignoring the aspect ratio) or "crop" (the shorter side, then a centre crop).
+        crop_fraction: float in (0, 1], "crop" only: fraction of the shorter side that the crop keeps.
 
     Call arguments:
-        images: float tensor (b, H, W, channels), prepared as `preprocessing` says.
-        training: bool.
-        return_attention_scores: bool.
-        num_score_rows: int, with `return_attention_scores`: only the scores of that many leading tokens.
-        return_hidden_states: bool.
+        images: float tensor (b, H, W, channels), preprocessed (see `preprocessing` and `vitkit.preprocessing.prepare`).
+        training: bool, whether dropout and stochastic depth are active.
+        return_attention_scores: bool, whether to also return attention probabilities.
+        num_score_rows: int, with `return_attention_scores`: return only the rows of this many leading query tokens.
+        return_hidden_states: bool, whether to also return the output of each layer.
 
     Returns:
-        tokens (b, special + patches, d) after the final norm, in the order class, distillation, registers, patches; or,
-        when scores or hidden states are asked for, a dict of "sequence_output" (the tokens), "attention_scores" (a list
-        with (b, h, q, k) float32 for each layer) and "hidden_states" (a list with (b, n, d) for each layer).
+        float tensor (b, special + patches, d): the tokens after the final LayerNorm, in the order class, distillation,
+        registers, patches. With `return_attention_scores` or `return_hidden_states` a dict: "sequence_output" (these
+        tokens), "attention_scores" (a list with a float32 (b, h, q, k) per layer) and "hidden_states" (a list with a
+        (b, n, d) per layer, before the final LayerNorm).
 
     Raises:
-        ValueError: sizes that are not positive or do not fit each other, a picture that the patch does not divide.
+        ValueError: sizes that are not positive or do not match, pictures whose sides are not multiples of `patch_size`.
 
     Reference: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", section 3.1 (pre-norm encoder).
 
@@ -184,17 +189,17 @@ class ViTBackbone(Model):
         return seen if len(seen) > 1 else tokens
 
     def embed(self, images, training=None):
-        """The tokens (b, n, d) that the first encoder layer gets."""
+        """Returns the tokens (b, n, d) that enter the first encoder layer, for prepared pictures (b, H, W, channels)."""
         return self.dropout_layer(self.patch_tokens(images), training=training)
 
     def grid(self, images):
-        """(rows, columns) of patches for pictures (b, H, W, c) or a shape (H, W, c)."""
+        """Returns the (rows, columns) of patches of pictures (b, H, W, channels) or of a shape (H, W, channels)."""
         height, width = tuple(images)[:2] if isinstance(images, tuple | list) else tuple(images.shape)[1:3]
         return height // self.config["patch_size"], width // self.config["patch_size"]
 
     @property
     def preprocessing(self):
-        """Keyword arguments of `vitkit.preprocessing.prepare`: how pictures become the model's input."""
+        """dict, keyword arguments of `vitkit.preprocessing.prepare`, which turns pictures into the model's input."""
         names = {"image_mean": "mean", "image_std": "std"}
         keys = ("image_shape", "image_mean", "image_std", "interpolation", "resize", "crop_fraction")
         return {names.get(key, key): self.config[key] for key in keys}
@@ -210,17 +215,25 @@ class ViTBackbone(Model):
         return import_hugging_face(cls, path, load_weights, overrides)
 
     def adapt_weight(self, path, value, shape, model):
-        """Resamples the positions where `image_shape` or `patch_size` changed the grid; the rest is refused."""
+        """Resamples the position embeddings if the grid has changed; raises for any other weight."""
         if value is None or not path.endswith("position_embeddings"):
             return super().adapt_weight(path, value, shape, model)
         return resample_table(value, self, model)
 
 
 def resample_table(table, old, new):
-    """A table of positions (special + patches, d) of one backbone, for the grid of another.
+    """Resamples a table of position embeddings bicubically from one backbone's grid to another's.
+
+    Args:
+        table: float array (special + patches, d), the table of `old`.
+        old: `ViTBackbone`.
+        new: `ViTBackbone`.
+
+    Returns:
+        float array (special + new patches, d).
 
     Raises:
-        ValueError: backbones of another width or with other special tokens.
+        ValueError: the backbones differ in width or in their special tokens.
     """
     placed = old.patch_tokens.num_placed
     if placed != new.patch_tokens.num_placed or table.shape[1] != new.config["hidden_dim"]:

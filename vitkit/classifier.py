@@ -1,4 +1,4 @@
-"""ViTClassifier: a Vision Transformer with a head that can also be read patch by patch."""
+"""ViTClassifier: a Vision Transformer with a classification head."""
 
 import inspect
 import warnings
@@ -16,29 +16,32 @@ POOLINGS = ("token", "class_token", "mean", "token_mean")
 
 @keras.saving.register_keras_serializable(package="vitkit")
 class ViTClassifier(Model):
-    """A Vision Transformer that classifies pictures.
+    """Vision Transformer for image classification.
 
     Args:
         num_classes: int, c.
-        pooling: what the head reads: "token" (the class token; with a distillation token, the mean of two heads, one for
-            each), "class_token" (the class token alone, also beside a distillation token), "mean" (the mean over patches)
-            or "token_mean" (class token and mean over patches, side by side).
-        class_names: names of the classes, or `None`.
+        pooling: str, the input of the head: "token" (the class token; with a distillation token each has its own head and
+            the logits are averaged), "class_token" (the class token, even if there is a distillation token), "mean" (the
+            mean over patches) or "token_mean" (class token and mean over patches, concatenated).
+        class_names: list of c str, or `None`.
         head_dropout: float in [0, 1), before the head.
-        **backbone: the arguments of `ViTBackbone`. `use_class_token` defaults to True whatever the pooling.
+        **kwargs: the arguments of `ViTBackbone`. `use_class_token` defaults to `True` for every pooling.
 
     Call arguments:
-        as those of `ViTBackbone`.
+        the same as for `ViTBackbone`.
 
     Returns:
-        logits (b, c) float32; or the dict of `ViTBackbone` with "logits" added, when scores or hidden states are asked for.
+        float32 logits (b, c). With `return_attention_scores` or `return_hidden_states` the dict of `ViTBackbone` with
+        "logits" added.
 
     Raises:
-        ValueError: an unknown pooling, a pooling that needs a class token without one, names that are not c.
+        ValueError: an unknown pooling, a pooling of the class token without `use_class_token`, a number of `class_names`
+            other than c, or see `ViTBackbone`.
+        TypeError: an unknown argument.
 
     Reference: Dosovitskiy et al. 2021, section 3.1; Touvron et al. 2021 (DeiT), section 4 (two heads, averaged here as
-    logits); Oquab et al. 2023 (DINOv2), section 7.1 ("token_mean"); Gao et al. 2021 (TS-CAM), section 3 ("mean", whose
-    head is linear, so that it gives each patch its share of the logit).
+    logits); Oquab et al. 2023 (DINOv2), section 7.1 ("token_mean"); Gao et al. 2021 (TS-CAM), section 3 ("mean": as the
+    head is linear, each logit is the mean of the patches' own logits).
 
     Example:
 
@@ -71,7 +74,9 @@ class ViTClassifier(Model):
         self.backbone = ViTBackbone(**kwargs, dtype=self.dtype_policy, name="backbone")
         self.distilled = pooling == "token" and self.backbone.config["use_distillation_token"]
         if "token" in pooling and not self.backbone.config["use_class_token"]:
-            raise ValueError(f"This pooling reads the class token. Received: pooling={pooling!r}, use_class_token=False")
+            raise ValueError(
+                f"This pooling needs use_class_token=True. Received: pooling={pooling!r}, use_class_token=False"
+            )
 
         width = self.backbone.config["hidden_dim"] * (2 if pooling == "token_mean" else 1)
         small = keras.initializers.TruncatedNormal(stddev=0.02)
@@ -105,7 +110,7 @@ class ViTClassifier(Model):
         return {**seen, "logits": self.classify(seen["sequence_output"], training=training)}
 
     def classify(self, tokens, training=None):
-        """Logits (b, c) float32 of normalised tokens (b, special + patches, d)."""
+        """Returns the float32 logits (b, c) of tokens (b, special + patches, d) after the final LayerNorm."""
         if self.pooling == "mean":
             pooled = ops.mean(self._patches(tokens), axis=1)
         elif self.pooling == "token_mean":
@@ -119,10 +124,13 @@ class ViTClassifier(Model):
         return ops.cast(logits, "float32")
 
     def patch_logits(self, tokens):
-        """The class map (b, patches, c) float32: the head applied to each patch token alone.
+        """Returns the class map, float32 (b, patches, c): the head applied to each patch token.
 
-        With "mean" its average over patches is the logits; with "token_mean" only the patches' half of the head is used,
-        without the bias; with "token" the head was never trained on patches.
+        With pooling "mean" its average over patches is the logits. With "token_mean" only the patches' half of the kernel is
+        used, without the bias. With "token" or "class_token" the head has not been trained on patches.
+
+        Args:
+            tokens: float tensor (b, special + patches, d), after the final LayerNorm.
         """
         patches = self._patches(tokens)
         if self.pooling == "token_mean":
@@ -135,7 +143,7 @@ class ViTClassifier(Model):
 
     @property
     def preprocessing(self):
-        """Keyword arguments of `vitkit.preprocessing.prepare`: how pictures become the model's input."""
+        """dict, keyword arguments of `vitkit.preprocessing.prepare`, which turns pictures into the model's input."""
         return self.backbone.preprocessing
 
     def get_config(self):
@@ -156,18 +164,18 @@ class ViTClassifier(Model):
         return import_hugging_face(cls, path, load_weights, overrides)
 
     def override(self, **overrides):
-        """As `Model.override`; another `num_classes` drops the names of the old classes."""
+        """As `Model.override`; if `num_classes` changes, the old class names are dropped."""
         if overrides.get("num_classes", self.num_classes) != self.num_classes:
             overrides = {"class_names": None, **overrides}
         return super().override(**overrides)
 
     def adapt_weight(self, path, value, shape, model):
-        """Resamples positions; a head of another shape starts anew, and warns if the classes stay; the rest is refused."""
+        """Resamples position embeddings; reinitialises a head of another shape and warns if the classes are the same."""
         head, _, part = path.partition("/")
         if head in ("head", "distillation_head"):
             if part == "kernel" and model.num_classes == self.num_classes:
                 change = f"pooling={self.pooling!r} became {model.pooling!r}"
-                warnings.warn(f"Has to be trained: a new {head}, since {change}", stacklevel=6)  # who called from_preset
+                warnings.warn(f"Needs training: a new {head}, since {change}", stacklevel=6)  # the caller of from_preset
             return None
         if value is not None and path.endswith("position_embeddings"):
             return resample_table(value, self.backbone, model.backbone)

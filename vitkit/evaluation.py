@@ -240,7 +240,7 @@ def _looks(batch, maps):
 
 
 def _answers(batch, classes, logits, predict, colour):
-    """Ranks of the true classes; of pictures with an object, whether they are told right partly covered."""
+    """Ranks of the true classes; for pictures with an object, whether they are classified correctly when masked."""
     if classes.max() >= logits.shape[1]:
         raise ValueError(
             "Expected labels below the model's number of classes. "

@@ -1,4 +1,4 @@
-"""Pictures into tokens: patches, special tokens and positions."""
+"""Patch embedding: pictures to tokens, with special tokens and position embeddings."""
 
 import keras
 from keras import ops
@@ -9,26 +9,27 @@ from shared_layers.runtime import check_sizes
 
 @keras.saving.register_keras_serializable(package="vitkit")
 class PatchTokens(keras.layers.Layer):
-    """Cuts pictures into patches, projects each to a token, adds positions and puts the special tokens in front.
+    """Splits pictures into patches, projects each to a token, adds position embeddings and prepends special tokens.
 
-    The order of tokens is class, distillation, registers, patches row by row. Class and distillation token have a
-    learned position; registers have none.
+    The order of tokens is class, distillation, registers, patches row by row. The class and distillation tokens have
+    position embeddings; registers have none.
 
     Args:
         patch_size: int, side of a patch in pixels, p.
-        hidden_dim: int, d.
-        grid: (rows, columns) of patches that the table of positions holds; pictures of another size get it resampled.
-        use_class_token, use_distillation_token: bool.
-        num_register_tokens: int.
+        hidden_dim: int, width of the tokens, d.
+        grid: (rows, columns) of patches that the table of position embeddings is for; for pictures of another size the
+            table is resampled bicubically.
+        use_class_token, use_distillation_token: bool, whether to add these tokens.
+        num_register_tokens: int, the number of register tokens.
 
     Call arguments:
-        images: float tensor (b, H, W, channels); the patch divides H and W.
+        images: float tensor (b, H, W, channels); H and W are multiples of `patch_size`.
 
     Returns:
         float tensor (b, special + H/p * W/p, d).
 
     Raises:
-        ValueError: sizes that are not positive, a picture that the patch does not divide.
+        ValueError: sizes that are not positive, a picture whose sides are not multiples of `patch_size`.
 
     Reference: Dosovitskiy et al. 2021, section 3.1; Touvron et al. 2021 (DeiT), section 4 (distillation token); Darcet et
     al. 2023, section 2.2 (registers).
@@ -113,10 +114,14 @@ class PatchTokens(keras.layers.Layer):
 
 
 def check_divides(patch_size, height, width):
-    """Raises unless the patch divides both sides of the picture.
+    """Checks that both sides of a picture are multiples of the patch size.
+
+    Args:
+        patch_size: int, in pixels.
+        height, width: int, in pixels.
 
     Raises:
-        ValueError: a side that is unknown or no multiple of `patch_size`.
+        ValueError: a side that is unknown or not a multiple of `patch_size`.
     """
     if not height or not width or height % patch_size or width % patch_size:
         raise ValueError(
