@@ -1,4 +1,4 @@
-"""Alignments for the eye: what each token of an answer attended to, as a picture, as a page to explore, in the terminal."""
+"""Views of alignments: as a figure, as an HTML page and as a terminal table."""
 
 import contextlib
 import pathlib
@@ -9,40 +9,40 @@ import numpy as np
 
 from shared_layers.runtime import write_aside
 
-_CELL, _CHARACTER, _MARGIN, _PAGE, _TITLE = 0.26, 0.09, 0.25, 10.0, 2.7  # inches; titles are as wide as the cells, or this
+_CELL, _CHARACTER, _MARGIN, _PAGE, _TITLE = 0.26, 0.09, 0.25, 10.0, 2.7  # inches; the last is the least width of a title
 _MOST_PIXELS = 8000  # along a side
 _DPI = 150
 _SPACE = "␣"
-_PLACEHOLDERS = "Last Resort"  # a font that comes with matplotlib and has a box for every character
-_SHORT = 2  # columns of a terminal: labels that stand upright above narrow cells
-_LEAST = 0.005  # smaller weights are 0.00
+_PLACEHOLDERS = "Last Resort"  # a font of matplotlib that draws a box for every character
+_SHORT = 2  # display width; longer labels above the cells are rotated
+_LEAST = 0.005  # smaller weights would be shown as 0.00
 
 
 def matrix(alignment, source, target, title=None):
-    """Draws an alignment: the source across, the target down, dark where much of the attention lies.
+    """Draws an alignment as a heatmap: source tokens as columns, target tokens as rows.
 
-    Characters that no font of this machine has are named in a warning.
+    A warning names characters that no installed font has.
 
     Args:
         alignment: float (t, s) in [0, 1].
-        source: list of s str, what stands above the columns.
-        target: list of t str, what stands left of the rows.
-        title: str, or `None`; cut to the width of the cells, if these are not narrow.
+        source: list of s str, the column labels.
+        target: list of t str, the row labels.
+        title: str, or `None`; truncated to the width of the figure.
 
     Returns:
         A `matplotlib.figure.Figure`, for `save`.
 
     Raises:
-        ValueError: nothing to draw, or as many labels as there are not rows and columns.
+        ValueError: an empty alignment, or another number of labels than rows and columns.
     """
     return grid([(alignment, source, target, title)])
 
 
 def grid(panels):
-    """Draws several alignments, side by side as far as the page is wide, then below.
+    """Draws several alignments side by side, in as many rows as needed.
 
     Args:
-        panels: list of (alignment, source, target, title), each as `matrix` takes them.
+        panels: list of (alignment, source, target, title), see `matrix`.
 
     Returns:
         A `matplotlib.figure.Figure`, for `save`.
@@ -70,15 +70,15 @@ def grid(panels):
 
 
 def page(translations, title="Attention"):
-    """Sets alignments out as an HTML page of its own, where a token that is pointed at shows its weights as numbers.
+    """Renders alignments as a self-contained HTML page that shows the weights of a token on hover.
 
     Args:
-        translations: list of `textkit.translator.Translation`; each becomes a matrix, as that of `matrix`, whose columns run
-            as its source is read.
-        title: str.
+        translations: list of `textkit.translator.Translation`; each becomes a heatmap like that of `matrix`, with columns in
+            the reading direction of the source.
+        title: str, the title of the page.
 
     Returns:
-        str, for `save`. The page needs nothing but itself.
+        str of HTML, for `save`.
     """
     import jinja2
 
@@ -99,11 +99,11 @@ def page(translations, title="Attention"):
 
 
 def table(translation, most=3):
-    """Sets an alignment out for the terminal: each token of the answer with what it attended to most.
+    """Makes a terminal table of the source tokens that each target token attended to most.
 
     Args:
         translation: a `textkit.translator.Translation`.
-        most: int, source tokens of each.
+        most: int, the number of source tokens for each target token.
 
     Returns:
         A `rich.table.Table`.
@@ -121,14 +121,14 @@ def table(translation, most=3):
 
 
 def save(path, content):
-    """Writes a figure as PNG, or a page; the file is whole or absent.
+    """Writes a figure as PNG, or a page as HTML; the file is complete or absent.
 
     Args:
         path: str or path-like.
-        content: `matplotlib.figure.Figure`, or str.
+        content: `matplotlib.figure.Figure`, or str of HTML.
     """
     with write_aside(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # `grid` has said so
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # `grid` has warned
         if isinstance(content, str):
             temporary.write_text(content, encoding="utf-8")
         else:
@@ -136,33 +136,61 @@ def save(path, content):
 
 
 def resolution(size):
-    """Dots per inch at which a figure of a size (width, height) in inches has no more pixels than can be drawn."""
+    """Chooses a resolution at which a figure does not exceed the pixels that can be drawn.
+
+    Args:
+        size: (width, height) in inches.
+
+    Returns:
+        float, dots per inch.
+    """
     return min(_DPI, _MOST_PIXELS / max(size))
 
 
 def display_width(text):
-    """How wide a text is in a terminal: Chinese characters take two columns."""
+    """Computes the width of a text in terminal columns; Chinese characters take two.
+
+    Args:
+        text: str.
+
+    Returns:
+        int.
+    """
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def direction(text):
-    """Where a text's first letter says that it runs: to the left in Arabic and Hebrew."""
+    """Finds the reading direction of a text by its first letter.
+
+    Args:
+        text: str.
+
+    Returns:
+        "ltr", or "rtl" for scripts such as Arabic and Hebrew.
+    """
     kinds = (unicodedata.bidirectional(character) for character in text)
     return next(({"L": "ltr", "R": "rtl", "AL": "rtl"}[kind] for kind in kinds if kind in ("L", "R", "AL")), "ltr")
 
 
 def font_families(text):
-    """Families that together have the characters of a text, the usual one first."""
+    """Finds font families that together have the characters of a text; warns if there are none.
+
+    Args:
+        text: str.
+
+    Returns:
+        list of str, matplotlib's default families first.
+    """
     from matplotlib import font_manager
 
     usual = font_manager.FontProperties().get_family()
     families = list(usual)
     missing = {character for character in text if not character.isspace()}
     missing -= _characters(font_manager.findfont(font_manager.FontProperties()))
-    if missing:  # rarely, since every font there is has to be opened
+    if missing:  # only if needed, as this opens all fonts
         known = {entry.fname for entry in font_manager.fontManager.ttflist}
-        for path in set(font_manager.findSystemFonts()) - known:  # installed since matplotlib last looked
-            with contextlib.suppress(OSError, RuntimeError):  # of a kind that it cannot read
+        for path in set(font_manager.findSystemFonts()) - known:  # not yet in matplotlib's cache
+            with contextlib.suppress(OSError, RuntimeError):  # an unsupported format
                 font_manager.fontManager.addfont(path)
         for entry in font_manager.fontManager.ttflist:
             had = missing & _characters(entry.fname)
@@ -173,12 +201,12 @@ def font_families(text):
                 break
     if missing:
         named = "".join(sorted(missing)[:10])
-        warnings.warn(f"No font here has {named!r}; install one that does, such as Noto Sans CJK", stacklevel=3)
+        warnings.warn(f"No installed font has {named!r}; install one, such as Noto Sans CJK", stacklevel=3)
     return families
 
 
 class _Panel:
-    """A matrix with its labels: `width` and `height` in inches, and how to draw it at a place."""
+    """A heatmap with its labels; `width` and `height` are in inches."""
 
     def __init__(self, alignment, source, target, title=None):
         self.alignment = np.asarray(alignment, "float32")
@@ -195,7 +223,7 @@ class _Panel:
         self.height = self.top + self.cells[1] + (2 * _MARGIN if title else _MARGIN)
 
     def draw(self, figure, left, top):
-        """Draws the panel, its upper left corner so many inches from that of the figure."""
+        """Draws the panel with its upper left corner `left` and `top` inches from that of the figure."""
         page_width, page_height = figure.get_size_inches()
         left, bottom = left + self.left, page_height - top - self.top - self.cells[1]
         axes = figure.add_axes(
@@ -206,7 +234,7 @@ class _Panel:
         axes.set_yticks(range(len(self.target)), self.target)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
-        # Lines between the cells, so that the eye finds its way to the labels.
+        # Grid lines between the cells.
         axes.set_xticks(np.arange(len(self.source) - 1) + 0.5, minor=True)
         axes.set_yticks(np.arange(len(self.target) - 1) + 0.5, minor=True)
         axes.grid(which="minor", color="#dddddd", linewidth=0.5)

@@ -1,4 +1,4 @@
-"""What a model with a head says of one text, and which logits and which tokens that comes from. NumPy only."""
+"""Predictions of models with a head for one text, and the logits and tokens to explain. NumPy only."""
 
 import dataclasses
 import itertools
@@ -9,20 +9,20 @@ from shared_layers.runtime import unknown_name
 from textkit.heads import SpanClassifier, TextClassifier, TokenClassifier
 from textkit.span_search import best_spans
 
-_SAID = 3  # classes, at most
+_SAID = 3  # the most classes in `Answer.answer`
 
 
 @dataclasses.dataclass(frozen=True)
 class Divided:
-    """A text and its pair, divided.
+    """A text and its pair, divided into tokens and words.
 
     Attributes:
         text: str.
         pair: str, the second text; or `None`.
-        tokens: list of n str, special ones included.
-        words: list of w str, those of the text and then those of the pair.
-        offsets: list of w (begin, end), in characters of the text or of the pair.
-        num_first: int, how many of the words are the text's.
+        tokens: list of n str, special tokens included.
+        words: list of w str, the words of the text and then those of the pair.
+        offsets: list of w (begin, end), character indices in the text or in the pair.
+        num_first: int, the number of words of the text.
         word_of_token: list of n int, the index of each token's word, -1 for special tokens.
     """
 
@@ -36,21 +36,21 @@ class Divided:
 
     @property
     def belongs(self):
-        """float32 (n, w), 1 where a token is of a word."""
+        """float32 (n, w), 1 where a token belongs to a word."""
         return (np.asarray(self.word_of_token)[:, None] == np.arange(len(self.words))).astype("float32")
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a model said, and the part of it that is to be explained.
+    """The prediction of a model, and the part of it to explain.
 
     Attributes:
-        row: float (n,), weights of the tokens that this part is read from.
-        chosen: float, the shape of the logits, the weight of each in this part.
-        explained: str, what words can be for this part: "relevance for positive".
-        answer: str, all that was said.
+        row: float (n,), the weights of the tokens that this part is read from.
+        chosen: float, of the shape of the logits, their weights in the explained score.
+        explained: str, the description of the relevance: "relevance for positive".
+        answer: str, the prediction.
         target: int, (int, int) or `None`; see `textkit.explain`.
-        probabilities: float, the shape of the logits; or `None`.
+        probabilities: float, of the shape of the logits; or `None`.
     """
 
     row: np.ndarray
@@ -62,19 +62,26 @@ class Answer:
 
 
 def reader_of(model):
-    """What reads the logits of a model: one of the functions below, or `None` where there are no answers to explain."""
+    """Finds the function that reads the logits of a model.
+
+    Args:
+        model: a model.
+
+    Returns:
+        `read_class`, `read_labels` or `read_span`; `None` for a model without such a head.
+    """
     return next((read for head, read in _READERS.items() if isinstance(model, head)), None)
 
 
 def read_class(model, logits, divided, target, word):
-    """Reads a `TextClassifier`.
+    """Reads the logits of a `TextClassifier`.
 
     Args:
         model: the model.
         logits: float (c,).
         divided: `Divided`.
-        target: int, str or `None`.
-        word: `None`.
+        target: int or str, the class to explain; `None` for the predicted one.
+        word: not used.
 
     Returns:
         An `Answer`.
@@ -104,14 +111,14 @@ def read_class(model, logits, divided, target, word):
 
 
 def read_labels(model, logits, divided, target, word):
-    """Reads a `TokenClassifier`, where the label of a word is that of its first token.
+    """Reads the logits of a `TokenClassifier`; the label of a word is that of its first token.
 
     Args:
         model: the model.
         logits: float (n, c).
         divided: `Divided`.
-        target: int, str or `None`, the label of the word, or of each.
-        word: int; or `None` for all.
+        target: int or str, the label to explain; `None` for the predicted ones.
+        word: int, the word whose label is explained; `None` for all words.
 
     Returns:
         An `Answer`.
@@ -139,14 +146,14 @@ def read_labels(model, logits, divided, target, word):
 
 
 def read_span(model, logits, divided, target, word):
-    """Reads a `SpanClassifier`.
+    """Reads the logits of a `SpanClassifier`.
 
     Args:
         model: the model.
-        logits: float (n, 2), of the first token of an answer and of its last; token 0 stands for no answer.
-        divided: `Divided`; answers are looked for in the pair, or in the text where there is none.
-        target: (int, int), the first word of an answer and its last, or str, these words; or `None`.
-        word: `None`.
+        logits: float (n, 2), start and end logits; token 0 stands for no answer.
+        divided: `Divided`; the answer is searched in the pair, or in the text if there is no pair.
+        target: the answer to explain: (int, int), its first and last word, or str, its text; `None` for the predicted one.
+        word: not used.
 
     Returns:
         An `Answer`.
@@ -177,13 +184,21 @@ _READERS = {TextClassifier: read_class, TokenClassifier: read_labels, SpanClassi
 
 
 def read_row(model, divided):
-    """Weights (n,) of the tokens that a model reads a whole text from: all, or the first."""
+    """Finds the tokens that a model reads a text from: all with mean pooling, else the first.
+
+    Args:
+        model: a model on a `TextEncoder`.
+        divided: `Divided`.
+
+    Returns:
+        float64 (n,), 1 for these tokens, else 0.
+    """
     count = len(divided.tokens)
     return np.ones(count) if getattr(model, "pooling", "token") == "mean" else np.eye(count)[0]
 
 
 def _best_span(logits, divided):
-    """The words (first, last) of the most likely answer, `None` where no answer is likelier."""
+    """The words (first, last) of the most probable answer; `None` if "no answer" is more probable."""
     words = np.asarray(divided.word_of_token)
     allowed = words >= _first_word(divided)
     [(first, last, score)] = best_spans(*logits.T, allowed)
@@ -191,24 +206,24 @@ def _best_span(logits, divided):
 
 
 def _first_word(divided):
-    """The first word that an answer may have: of the pair where there is one."""
+    """The first word that an answer may have: that of the pair, if there is one."""
     return divided.num_first if divided.num_first < len(divided.words) else 0
 
 
 def _find_span(divided, answer):
-    """The words (first, last) that are the answer, where they stand first."""
+    """The words (first, last) of the first occurrence of an answer."""
     places = range(_first_word(divided), len(divided.words))
     for words in itertools.combinations_with_replacement(places, 2):
         if _span(divided, words) == answer:
             return words
-    raise ValueError(f"Expected whole words of the text that answers, as they stand there. Received: target={answer!r}")
+    raise ValueError(f"Expected whole words of the text (or of its pair) as target. Received: target={answer!r}")
 
 
 def _check_span(divided, words):
     count, first = len(divided.words), divided.num_first
     if np.shape(words) != (2,) or not 0 <= words[0] <= words[1] < count or (words[0] < first) != (words[1] < first):
         raise ValueError(
-            f"Expected (first, last), words below {count} of one text, for a target. Received: target={words!r}"
+            f"Expected (first, last), indices of words below {count} in one text, as target. Received: target={words!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Attention for the eye: lines from word to word, in a picture or on a page to explore; and relevance, as colour or bars."""
+"""Views of explanations: attention as lines between words, in a figure or an HTML page; relevance as colours or bars."""
 
 import base64
 import math
@@ -9,31 +9,31 @@ import numpy as np
 from textkit import alignment
 
 _MOST_WEIGHTS = 12_000_000  # on a page, of two bytes each
-_LEVELS = 65535  # that a weight on a page can have
+_LEVELS = 65535  # quantization of weights on a page
 _ROW, _LINES, _CHARACTER, _MARGIN = 0.24, 2.2, 0.105, 0.2  # inches
 _INK, _FAINT = "#084594", "#5a6068"
 _BAR = 10  # columns of a terminal
-_LEAST = 0.005  # smaller weights are 0.00
-_LONGEST = 40  # characters of a word that are shown beside others
+_LEAST = 0.005  # smaller weights are shown as 0.00
+_LONGEST = 40  # characters of a word; longer ones are shortened
 
 
 def between_words(explanation, layer=None, head=None):
-    """The attention of each word to each other, of a layer and a head or of their mean.
+    """The attention between words, of a layer and a head or the mean of several.
 
     Args:
         explanation: a `textkit.explanation.Explanation`.
-        layer: int in [-l, l); `None` is the mean of all.
-        head: int in [-h, h); `None` is the mean of all.
+        layer: int in [-l, l); `None` for the mean of all.
+        head: int in [-h, h); `None` for the mean of all.
 
     Returns:
-        float32 (w, w); what is missing from 1 in a row lies on special tokens.
+        float32 (w, w); the rest of a row to 1 is attention to special tokens.
 
     Raises:
-        ValueError: there is no such layer or head.
+        ValueError: a layer or head out of range.
     """
     weights = explanation.word_attention
     for name, index in (("layer", layer), ("head", head)):
-        count = len(weights)  # of the first axis, which then is gone
+        count = len(weights)  # the first axis, which is reduced below
         if index is not None and not -count <= index < count:
             raise ValueError(f"{name} must be in [{-count}, {count}). Received: {name}={index}")
         weights = weights.mean(0) if index is None else weights[index]
@@ -41,19 +41,19 @@ def between_words(explanation, layer=None, head=None):
 
 
 def figure(explanation, word=None, layer=None, head=None):
-    """Draws the words twice, as two columns, and a line from word to word that is as dark as the attention.
+    """Draws the words in two columns, with lines between them whose opacity is the attention.
 
     Args:
         explanation: a `textkit.explanation.Explanation`.
-        word: int, the word whose lines are drawn; `None` draws those of all.
+        word: int, the word whose lines are drawn; `None` for all words.
         layer: int, see `between_words`.
-        head: int.
+        head: int, see `between_words`.
 
     Returns:
         A `matplotlib.figure.Figure`, for `textkit.alignment.save`.
 
     Raises:
-        ValueError: there is no such layer or head.
+        ValueError: a layer or head out of range.
     """
     import matplotlib
     from matplotlib.collections import LineCollection
@@ -90,17 +90,17 @@ def figure(explanation, word=None, layer=None, head=None):
 
 
 def page(explanations, title="Attention"):
-    """Sets explanations out as an HTML page of its own: relevance as colour, attention as lines, by layer and head.
+    """Renders explanations as a self-contained HTML page: relevance as colour, attention as lines, by layer and head.
 
     Args:
         explanations: list of `textkit.explanation.Explanation`.
-        title: str.
+        title: str, the title of the page.
 
     Returns:
-        str, for `textkit.alignment.save`. The page needs nothing but itself.
+        str of HTML, for `textkit.alignment.save`.
 
     Raises:
-        ValueError: more weights than a browser can hold.
+        ValueError: more attention weights than a browser can handle.
     """
     import jinja2
 
@@ -108,8 +108,8 @@ def page(explanations, title="Attention"):
     if weights > _MOST_WEIGHTS:
         words = [len(each.words) for each in explanations]
         raise ValueError(
-            f"Expected texts of at most {_MOST_WEIGHTS} weights of words to words for a page. Received: {weights} weights, "
-            f"of texts of {', '.join(map(str, words))} words"
+            f"Expected texts with at most {_MOST_WEIGHTS} attention weights between words for a page. "
+            f"Received: {weights} weights, for texts of {', '.join(map(str, words))} words"
         )
     template = pathlib.Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
@@ -117,19 +117,19 @@ def page(explanations, title="Attention"):
 
 
 def attention_table(explanation, layer=None, head=None, most=3):
-    """Sets out for the terminal what each word attends to most.
+    """Makes a terminal table of the words that each word attends to most.
 
     Args:
         explanation: a `textkit.explanation.Explanation`.
         layer: int, see `between_words`.
-        head: int.
-        most: int, words listed of each.
+        head: int, see `between_words`.
+        most: int, the number of words listed for each word.
 
     Returns:
         A `rich.table.Table`.
 
     Raises:
-        ValueError: there is no such layer or head.
+        ValueError: a layer or head out of range.
     """
     from rich.text import Text
 
@@ -146,20 +146,20 @@ def attention_table(explanation, layer=None, head=None, most=3):
 
 
 def word_table(explanation, word, layer=None, head=None, most=5):
-    """Sets out for the terminal what one word attends to most, and in which head most of all.
+    """Makes a terminal table of the words that one word attends to most, each with its strongest head.
 
     Args:
         explanation: a `textkit.explanation.Explanation`.
-        word: int.
+        word: int, the index of the word.
         layer: int, see `between_words`.
-        head: int.
-        most: int, words listed.
+        head: int, see `between_words`.
+        most: int, the number of words listed.
 
     Returns:
         A `rich.table.Table`.
 
     Raises:
-        ValueError: there is no such layer or head.
+        ValueError: a layer or head out of range.
     """
     from rich.text import Text
 
@@ -178,7 +178,7 @@ def word_table(explanation, word, layer=None, head=None, most=5):
 
 
 def relevance_table(explanation):
-    """Sets out for the terminal how relevant each word is, as a number and as a bar.
+    """Makes a terminal table of the relevance of each word, as a number and as a bar.
 
     Args:
         explanation: a `textkit.explanation.Explanation`.
@@ -195,7 +195,7 @@ def relevance_table(explanation):
 
 
 def _table(*headings):
-    """A table for the terminal; headings are texts of users."""
+    """A terminal table; headings are plain text without markup, as they can be user input."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -213,7 +213,7 @@ def _bar(share):
 
 
 def _set_out(explanation):
-    """What the template shows of an explanation."""
+    """The template's variables for an explanation."""
     layers, heads = explanation.attention.shape[:2]
     weights = np.rint(explanation.word_attention * _LEVELS).astype("<u2")
     texts = [explanation.text, *([] if explanation.pair is None else [explanation.pair])]
@@ -243,12 +243,12 @@ def _set_out(explanation):
 
 
 def _words(explanation):
-    """The words, the longest shortened."""
+    """The words, shortened to `_LONGEST` characters."""
     return [word if len(word) <= _LONGEST else f"{word[: _LONGEST - 1]}…" for word in explanation.words]
 
 
 def _numbers(explanation):
-    """Relevance for people: signed as it is, to two digits of the largest; else each word's share of all in percent."""
+    """Relevance as text: signed values with two digits of the largest; others as percentages of their sum."""
     if explanation.signed:
         most = np.abs(explanation.relevance).max(initial=0.0)
         digits = max(2, 1 - math.floor(math.log10(most))) if most else 2
@@ -257,7 +257,7 @@ def _numbers(explanation):
 
 
 def _shares(explanation):
-    """Relevance as shares of the largest, in [-1, 1]."""
+    """Relevance divided by its largest absolute value, in [-1, 1]."""
     return (explanation.relevance / (np.abs(explanation.relevance).max(initial=0.0) or 1.0)).tolist()
 
 

@@ -1,4 +1,4 @@
-"""Explanations: what a model says of a text, which words speak for it, and which word attends to which. TensorFlow only."""
+"""Explanations: the prediction for a text, the relevance of its words, and their attention; TensorFlow only."""
 
 import dataclasses
 import inspect
@@ -12,25 +12,25 @@ from textkit.encoder import TextEncoder
 from textkit.encoding import most_tokens
 from textkit.evidence import CLASS_AGNOSTIC, METHODS, SIGNED, Question, encoder_of, logits_of
 
-_MOST_TOKENS = 2048  # the attention of 12 layers of 12 heads is then 2.4 GB
+_MOST_TOKENS = 2048  # the attention scores of 12 layers with 12 heads then take 2.4 GB
 _NAMED = 30
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation(Divided):
-    """What a model said of a text, and why.
+    """The prediction of a model for a text, with the relevance of each word.
 
     Attributes:
         text, pair, tokens, words, offsets, num_first, word_of_token: as in `textkit.answers.Divided`.
-        attention: float32 (l, h, n, n), of each layer and head, what each token attends to.
-        relevance: float32 (w,), how relevant each word is, in the method's own unit.
-        method: str, the method that found it.
-        explained: str, what the relevance is: "relevance for positive", or "what 'it' attends to".
-        answer: str, what the model said; or `None` of a model without a head.
-        word: int, the word that was asked about; or `None`.
-        target: what was explained, as `explain` takes it; or `None` where that was no answer.
-        logits: float32 (c,), (n, c) of a model that answers token by token, (n, 2) of spans; or `None`.
-        probabilities: float32, the shape of the logits; or `None`.
+        attention: float32 (l, h, n, n), the attention scores of each layer and head.
+        relevance: float32 (w,), the relevance of each word, in the unit of the method.
+        method: str, the attribution method.
+        explained: str, a description of the relevance: "relevance for positive", or "what 'it' attends to".
+        answer: str, the prediction; `None` for a model without a head.
+        word: int, the index of the `word` passed to `explain`; or `None`.
+        target: the explained target, see `explain`; or `None` if there is none.
+        logits: float32 (c,), (n, c) for a `TokenClassifier`, (n, 2) for a `SpanClassifier`; or `None`.
+        probabilities: float32, of the shape of the logits; or `None`.
     """
 
     attention: np.ndarray
@@ -45,51 +45,50 @@ class Explanation(Divided):
 
     @property
     def signed(self):
-        """Whether words can also speak against what is explained."""
+        """Whether the relevance can be negative: evidence against the explained target."""
         return self.method in SIGNED
 
     @property
     def word_attention(self):
-        """float32 (l, h, w, w): what each word's tokens attend to, on average, summed over the tokens of each word."""
+        """float32 (l, h, w, w), attention between words: the mean over a word's query tokens, the sum over key tokens."""
         belongs = self.belongs
         return (belongs / belongs.sum(0)).T @ self.attention @ belongs
 
 
 def explain(model, text, pair=None, method="auto", target=None, word=None, **options):
-    """Finds which words of a text matter to a model, and which attend to which.
+    """Computes the relevance of the words of a text for a model's prediction, and the attention between words.
 
     The methods and their options; the functions of these names in `textkit.evidence` cite the papers:
 
-    - `raw` (layer=None, head=None): attention, of a layer and a head or the mean of all.
+    - `raw` (layer=None, head=None): attention of one layer and head, or the mean of all.
     - `rollout` (fusion="mean", discard_ratio=0.0): attention through all layers.
-    - `gradient_rollout`: attention weighed by its gradients, through all layers.
+    - `gradient_rollout`: attention weighted by its gradients, through all layers.
     - `legrad`: gradients with respect to the attention of each layer.
-    - `integrated_gradients` (steps=32): gradients at the embeddings on the way from a text of blanks; signed.
-    - `occlusion`: what is missed when a word is blank; signed.
+    - `integrated_gradients` (steps=32): integrated gradients at the embeddings; the baseline is blanked-out text; signed.
+    - `occlusion`: the change of the score if a word is blanked out; signed.
 
-    All but `raw` and `rollout` explain an answer, and need a head. A word that is blank is "[MASK]" to the model.
+    All except `raw` and `rollout` explain a prediction, and need a head. A blanked-out word is "[MASK]" for the model.
 
     Args:
-        model: a `TextClassifier`, `TokenClassifier` or `SpanClassifier`; or a `TextEncoder` or another model on one, for the
-            methods that know no answers. With its tokenizer.
+        model: a `TextClassifier`, `TokenClassifier` or `SpanClassifier` with a tokenizer; for `raw` and `rollout` also a
+            `TextEncoder` or another model on one.
         text: str.
-        pair: str, the second text, such as the context of a question.
-        method: str, one of the above, or "auto": `gradient_rollout`, or `raw` where there is no head, or a word is asked
-            about that the model gives no class.
-        target: what to explain. The class of a classifier or the label of a token classifier: its index or its name. The
-            answer of a span classifier: its words, as they stand in the text or as (first, last). `None` explains what
-            the model says.
-        word: the word that is asked about: its index, or the word itself where it stands once. Of `raw` and `rollout` the
-            one that attends; of a token classifier the one whose label is explained. `None`: all that the answer is read
-            from.
-        **options: the method's own.
+        pair: str, the second text, such as the context of a question; or `None`.
+        method: str, one of the above, or "auto": `gradient_rollout`, or `raw` without a head or with a `word` that the model
+            does not label.
+        target: what to explain. For classifiers the index or the name of a class or label. For a span classifier an answer:
+            its text, or (first, last) word indices. `None` for the prediction.
+        word: the index of a word, or the word itself if it occurs once. For `raw` and `rollout` the word whose attention is
+            shown; for a token classifier the word whose label is explained. `None` for all words or tokens that the
+            prediction is read from.
+        **options: options of the method.
 
     Returns:
-        An `Explanation`, arrays of NumPy.
+        An `Explanation` with NumPy arrays.
 
     Raises:
-        ValueError: a text without a word or too long, a method, option, class or word that does not exist, a method that
-            needs a head that the model does not have, or a model without a tokenizer.
+        ValueError: a text without words or too long, an unknown method, option, class or word, a method that needs a head
+            for a model without one, or a model without a tokenizer.
     """
     require_tensorflow("explain")
     read = reader_of(model)
@@ -138,13 +137,13 @@ def find_word(words, word):
 
     Args:
         words: list of str.
-        word: int, its index; or str, the word itself, or its index where no word reads so.
+        word: int, an index; or str, a word of the list, or else an index in digits.
 
     Returns:
-        int.
+        int, the index.
 
     Raises:
-        ValueError: there is no such word, or several.
+        ValueError: the word does not occur, or several times.
 
     Example:
         >>> find_word(["it", "was", "it"], "was")
@@ -167,7 +166,7 @@ def _divide(encoder, text, pair):
         raise ValueError(f"Expected a text of at most {most} tokens. Received: {len(tokens)} tokens")
     spans = {}  # (part, word) -> [begin, end]
     for token in tokens:
-        if token.begin < token.end:  # of bytes, a space beside a space is a word of nothing
+        if token.begin < token.end:  # byte pairs can give empty words for repeated spaces
             spans.setdefault((token.part, token.word), [token.begin, token.end])[1] = token.end
     if not spans:
         raise ValueError(f"Expected a text with a word in it. Received: text={text!r}")
@@ -190,7 +189,7 @@ def _resolve_method(method, options, read, word):
         raise unknown_name("method", method, ("auto", *METHODS))
     if read is None and method not in CLASS_AGNOSTIC:
         raise ValueError(
-            "The method explains an answer, which takes a model with a head; a bare encoder is served by "
+            "Expected a model with a head for this method; an encoder without one has only "
             f"{' and '.join(map(repr, CLASS_AGNOSTIC))}. Received: method={method!r}"
         )
     if word is not None and method not in CLASS_AGNOSTIC and read is not read_labels:
@@ -206,7 +205,7 @@ def _resolve_method(method, options, read, word):
 
 
 def _attending(divided, row):
-    """What is explained of the tokens that attend: "what 'it' attends to"."""
+    """The description of an attention map: "what 'it' attends to"."""
     words = {divided.word_of_token[place] for place in np.flatnonzero(row)}
     if len(words) > 1:
         return "what the words attend to, on average"

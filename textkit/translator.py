@@ -1,4 +1,4 @@
-"""Translator: strings in, strings out, with what each token of the answer attends to."""
+"""Translator: from strings to strings, with the attention of each output token."""
 
 import dataclasses
 import json
@@ -15,24 +15,24 @@ from textkit.vocabulary import END, PAD, SURROGATE, UNKNOWN, Vocabulary
 _MODEL, _MODEL_OF_A_RUN, _TEXTS = "model.keras", "best.keras", "vocabularies.json"
 _TOO_LONG = ("truncate", "refuse")
 READINGS = ("same_step", "shifted")
-_WIDTH_STEP = 8  # sources are padded to multiples of it: few shapes, each of which is compiled
+_WIDTH_STEP = 8  # sources are padded to multiples of it, so that few shapes are compiled
 _NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Translation:
-    """What became of a text, and why.
+    """The translation of a text, with its alignment.
 
     Attributes:
         source: str.
-        text: str, the answer.
+        text: str, the translation.
         source_tokens: list of s str.
-        tokens: list of t str, without the end.
-        alignment: float32 (t, s), row i is what the model attended to as it chose token i, or read it (see
+        tokens: list of t str, the tokens of the translation without the end token.
+        alignment: float32 (t, s), row i is the attention to the source when token i was predicted, or read (see `reading` of
             `Translator.translate`). All zero for a model without attention.
-        score: float, the log-probability of the answer.
+        score: float, the log-probability of the translation.
         words: list of w str, the words of the source.
-        word_of_token: list of s int, the index of each source token's word, -1 for none.
+        word_of_token: list of s int, the word index of each source token, -1 for none.
     """
 
     source: str
@@ -58,10 +58,10 @@ class Translator:
         model: a `textkit.seq2seq.Seq2Seq`.
         source_vocabulary: `textkit.vocabulary.Vocabulary`.
         target_vocabulary: `textkit.vocabulary.Vocabulary`.
-        max_length: int, the most tokens of an answer, the end included, where `translate` is not told another.
+        max_length: int, the default maximum number of output tokens, the end token included.
 
     Raises:
-        ValueError: a vocabulary of another size than the model's, or a `max_length` that is none.
+        ValueError: a vocabulary of another size than the model's, or a `max_length` that is not a positive int.
 
     Example:
         >>> from textkit.recurrent import RecurrentSeq2Seq
@@ -99,37 +99,38 @@ class Translator:
         too_long="truncate",
         progress=None,
     ):
-        """Answers each string.
+        """Translates strings.
 
-        Symbols that the vocabulary does not have are read as unknown; a warning names them.
+        Symbols that are not in the vocabulary are read as unknown; a warning names the strings.
 
         Args:
-            strings: list of str, each with something in it.
+            strings: list of str, none of them empty or blank.
             method: "beam", "greedy" or "sample".
-            beam_width: int, see `textkit.decoding.decode`, as the next four.
-            return_attention: bool.
-            reading: which step's attention is that of a token: "same_step", the one that chose it; or "shifted", the next
-                one, that reads it, as suits Transformers (a token after which nothing was written then has zeros).
-            length_penalty: float.
-            temperature: float.
-            top_k: int or `None`.
-            top_p: float or `None`.
+            beam_width: int, see `textkit.decoding.decode`.
+            return_attention: bool, whether to return `Translation`s.
+            reading: the step whose attention is assigned to a token: "same_step", the step that predicts it; or "shifted",
+                the next step, which reads it and is better for Transformers (the last token then has zeros if there is no
+                next step).
+            length_penalty: float, see `textkit.decoding.decode`.
+            temperature: float, see `textkit.decoding.decode`.
+            top_k: int or `None`, see `textkit.decoding.decode`.
+            top_p: float or `None`, see `textkit.decoding.decode`.
             seed: int or `None`, for "sample".
-            max_length: int, the most tokens of an answer, the end included; `None` for the translator's own.
-            num_best: int up to `beam_width`, for "beam": how many answers to give to each string, where there are so many;
-                `None` gives the best one.
-            batch_size: int, how many strings at once.
-            too_long: what becomes of strings of more tokens than the model has positions: "truncate" cuts them and warns,
-                "refuse" raises.
+            max_length: int, the maximum number of output tokens, the end token included; `None` for `self.max_length`.
+            num_best: int up to `beam_width`, for "beam": the maximum number of translations of each string; `None` for the
+                best one.
+            batch_size: int, the number of strings of a batch.
+            too_long: what to do with strings longer than the model's positions: "truncate", with a warning, or "refuse",
+                which raises.
             progress: callable of (done, total), both in strings; or `None`.
 
         Returns:
-            list of str; with `return_attention`, list of `Translation`; with `num_best`, a list of these for each string,
-            best first: by `score` over the penalty for its length.
+            list of str, or of `Translation` with `return_attention`; with `num_best`, a list of these for each string, best
+            first by length-penalized score.
 
         Raises:
-            ValueError: no list, a string that is no Unicode or without anything in it, one that is too long and to be
-                refused, or an option out of its range.
+            ValueError: a str in place of a list, a blank string or one with lone surrogates, one that is too long with
+                "refuse", or an option out of its range.
 
         Reference:
             Chen et al. 2020, "Accurate Word Alignment Induction from Neural Machine Translation", section 3 ("shifted").
@@ -176,10 +177,10 @@ class Translator:
         return found
 
     def save(self, folder):
-        """Writes the model, without what training added, and the vocabularies.
+        """Saves the model, without its optimizer, and the vocabularies.
 
         Args:
-            folder: str or path-like; whole or absent afterwards. A translator that is there already is replaced.
+            folder: str or path-like; complete or absent afterwards. An existing translator is replaced.
 
         Raises:
             ValueError: the folder holds something else.
@@ -192,7 +193,7 @@ class Translator:
 
     @classmethod
     def load(cls, folder):
-        """Reads what `save` wrote, or the best model so far of a run of `textkit.train`.
+        """Loads a saved translator, or the best model so far of a run of `textkit.train`.
 
         Args:
             folder: str or path-like, of a translator or of a run, at any time after its first epoch.
@@ -201,8 +202,8 @@ class Translator:
             A `Translator`.
 
         Raises:
-            OSError: there is no translator.
-            ValueError: it is not whole, or its vocabularies are not of its model.
+            OSError: the folder has no translator.
+            ValueError: a file is broken, or the vocabularies do not fit the model.
         """
         folder = pathlib.Path(folder)
         models = [folder / name for name in (_MODEL, _MODEL_OF_A_RUN) if (folder / name).is_file()]
@@ -215,7 +216,7 @@ class Translator:
         return cls(Seq2Seq.from_preset(models[0]), source, target, max_length)
 
     def _encode(self, strings, too_long):
-        """A list of ids for each string; says what is wrong with them."""
+        """A list of ids for each string; raises and warns as documented for `translate`."""
         if isinstance(strings, str):
             raise ValueError(f"Expected a list of strings. Received: strings={strings!r}")
         for index, string in enumerate(strings):
@@ -228,19 +229,19 @@ class Translator:
         if unknown:
             named = ", ".join(repr(strings[index]) for index in unknown[:_NAMED]) + ", ..." * (len(unknown) > _NAMED)
             count = f"{len(unknown)} of {len(ids)} texts"
-            warnings.warn(f"Read as unknown: what the vocabulary lacks of {count}: {named}", stacklevel=3)
+            warnings.warn(f"Unknown symbols in {count}: {named}", stacklevel=3)
         most = source_positions(self.model)
         over = [index for index, row in enumerate(ids) if most is not None and len(row) > most]
         if over:
             longest = max(len(ids[index]) for index in over)
             count = f"{len(over)} of {len(ids)} texts are longer than {most} tokens, up to {longest}"
             if too_long == "refuse":
-                raise ValueError(f"Expected texts that the model has positions for. Received: {count}")
+                raise ValueError(f"Expected texts within the model's positions. Received: {count}")
             warnings.warn(f"Truncated: {count}", stacklevel=3)
         return [row[:most] for row in ids]
 
     def _padded(self, rows, batch_size):
-        """Ids as an array of one of few shapes; what rows it lacks are copies of the last."""
+        """Ids as an array of one of few shapes; missing rows are copies of the last."""
         width = -(-max(map(len, rows)) // _WIDTH_STEP) * _WIDTH_STEP
         most = source_positions(self.model)
         count = min(batch_size, 1 << (len(rows) - 1).bit_length())
@@ -266,10 +267,10 @@ class Translator:
 
 
 def write_texts(folder, source_vocabulary, target_vocabulary, max_length):
-    """Writes what a translator has beside its model.
+    """Saves the vocabularies of a translator, and `max_length`.
 
     Args:
-        folder: path-like, where the model is, or is going to be.
+        folder: path-like, the folder of the model.
         source_vocabulary: `textkit.vocabulary.Vocabulary`.
         target_vocabulary: `textkit.vocabulary.Vocabulary`.
         max_length: int, see `Translator`.
@@ -280,7 +281,7 @@ def write_texts(folder, source_vocabulary, target_vocabulary, max_length):
 
 
 def read_texts(folder):
-    """Reads what `write_texts` wrote.
+    """Loads what `write_texts` saved.
 
     Args:
         folder: path-like.
@@ -289,8 +290,8 @@ def read_texts(folder):
         (source `Vocabulary`, target `Vocabulary`, max_length).
 
     Raises:
-        OSError: there is nothing.
-        ValueError: it is not whole.
+        OSError: the file does not exist.
+        ValueError: the file is broken.
     """
     path = pathlib.Path(folder) / _TEXTS
     if not path.is_file():
@@ -300,11 +301,11 @@ def read_texts(folder):
         source, target = (Vocabulary.from_config(texts[side]) for side in ("source", "target"))
         return source, target, texts["max_length"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"Expected whole vocabularies ({error}). Received: {os.fspath(path)!r}") from error
+        raise ValueError(f"Expected valid vocabularies ({error}). Received: path={os.fspath(path)!r}") from error
 
 
 def check_vocabularies(model, source_vocabulary, target_vocabulary):
-    """Refuses vocabularies of another size than the model was made for.
+    """Checks that vocabularies have the sizes of the model.
 
     Args:
         model: a `textkit.seq2seq.Seq2Seq`.
@@ -312,7 +313,7 @@ def check_vocabularies(model, source_vocabulary, target_vocabulary):
         target_vocabulary: `textkit.vocabulary.Vocabulary`.
 
     Raises:
-        ValueError: for the first that does not fit.
+        ValueError: a vocabulary of another size.
     """
     for side, vocabulary in (("source", source_vocabulary), ("target", target_vocabulary)):
         size = model.config[f"{side}_vocabulary_size"]
@@ -321,12 +322,12 @@ def check_vocabularies(model, source_vocabulary, target_vocabulary):
 
 
 def source_positions(model):
-    """How many tokens of a source a model has positions for; `None` where there is no end to them.
+    """The maximum number of source tokens of a model.
 
     Args:
         model: a `textkit.seq2seq.Seq2Seq`.
 
     Returns:
-        int or `None`.
+        int, the number of learned positions; `None` if there is no limit.
     """
     return model.config["max_source_length"] if model.config.get("positions") == "learned" else None

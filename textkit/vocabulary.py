@@ -1,6 +1,6 @@
-"""Symbols to ids and back: characters, words or subwords; in the graph, so that a SavedModel reads and writes strings.
+"""Vocabulary: characters, words or subwords to ids and back, in a TensorFlow graph, and so in a SavedModel.
 
-TensorFlow only, as all work on strings is.
+TensorFlow only: other backends have no string tensors.
 """
 
 import base64
@@ -17,35 +17,36 @@ from shared_layers.runtime import unknown_name
 
 PAD, UNKNOWN, START, END = range(4)
 _SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
-_REPLACEMENT = "\ufffd"  # what Unicode has for what could not be read
+_REPLACEMENT = "\ufffd"  # Unicode's replacement character
 
-SURROGATE = re.compile(r"[\ud800-\udfff]")  # what Python makes of bytes on a command line that are no UTF-8
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # how Python represents command-line bytes that are not UTF-8
 
-# What `tf.strings.split` splits at spaces.
+# Words as `tf.strings.split` splits them.
 _UNSPACED = re.compile(r"[^ \t\n\v\f\r]+")
-# A word, or one character of a script that is written without spaces.
+# A word, or a single character of a script without spaces.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
-_MOST_TEXTS = 2_000_000  # that subwords are learned from
-_LONGEST = 1000  # characters that the trainer reads at once: its time grows faster than they do
-_ALPHABET = 1000  # characters; a script of more is not taken in whole
+_MOST_TEXTS = 2_000_000  # for learning subwords
+_LONGEST = 1000  # characters of a training text: the time grows faster than linearly
+_ALPHABET = 1000  # characters; with more, rare ones are left out
 
 
 @keras.saving.register_keras_serializable("textkit")
 class Vocabulary(tf.Module):
-    """What a model's ids mean: 0 pads, 1 is unknown, 2 starts and 3 ends a text, then come the symbols.
+    """Maps symbols to ids: 0 is padding, 1 unknown, 2 the start and 3 the end token, then come the symbols.
 
     Args:
-        symbols: list of str, the characters or words in the order of their ids; for subwords a sentencepiece model
-            whose first four pieces are those above: its bytes, or these in base64.
-        kind: "characters", "words" (divided by spaces) or "subwords".
+        symbols: list of str, the characters or words in the order of their ids; for "subwords" a sentencepiece model with
+            these first four pieces, as bytes or as a base64 str.
+        kind: "characters", "words" (separated by spaces) or "subwords".
 
     Raises:
-        ValueError: an unknown kind, symbols that are no such or come twice, no sentencepiece model or one with other ids.
+        ValueError: an unknown kind, invalid or duplicate symbols, an invalid sentencepiece model or one with other special
+            ids.
 
     Attributes:
         kind: str.
-        size: int, of how many ids, special ones included.
+        size: int, the number of ids, special ids included.
 
     Example:
         >>> vocabulary = Vocabulary.learn(["abba", "cab"], "characters")
@@ -65,23 +66,23 @@ class Vocabulary(tf.Module):
 
     @classmethod
     def learn(cls, texts, kind="characters", size=None):
-        """Makes the vocabulary of some texts.
+        """Learns a vocabulary from texts.
 
-        Characters and words are ordered by how often they occur. Subwords are sentencepiece's, by a unigram language
-        model: words are not known beforehand, so Chinese works as well; but for spaces beside spaces, text comes back from
-        its ids as it was. The same texts give the same vocabulary.
+        Characters and words are ordered by frequency. Subwords are learned by sentencepiece with a unigram language model,
+        which needs no word boundaries, so that Chinese works as well; decoding restores the text, except for repeated
+        spaces. The same texts give the same vocabulary.
 
         Args:
             texts: iterable of str.
             kind: "characters", "words" or "subwords".
-            size: int, the most ids there may be, the four special ones included; the rarest symbols are left out.
-                `None` takes all characters or words, and 8000 subwords.
+            size: int, the maximum number of ids, the four special ids included; the rarest symbols are left out. `None` for
+                all characters or words, or for 8000 subwords.
 
         Returns:
             A `Vocabulary`.
 
         Raises:
-            ValueError: an unknown kind, texts without any symbol, or a size that is too small.
+            ValueError: an unknown kind, only blank texts, or a size that is too small.
 
         Reference:
             Kudo, "Subword Regularization", ACL 2018 (the unigram model).
@@ -89,14 +90,14 @@ class Vocabulary(tf.Module):
         if kind not in _KINDS:
             raise unknown_name("kind", kind, _KINDS)
         if size is not None and size <= len(_SPECIAL):
-            raise ValueError(f"Expected a size above {len(_SPECIAL)}, which are the special ids. Received: {size=}")
+            raise ValueError(f"Expected a size above {len(_SPECIAL)}, the number of special ids. Received: {size=}")
         texts = list(texts)
         if not any(text.strip() for text in texts):
-            raise ValueError(f"Expected texts to learn from. Received: {len(texts)} texts with nothing in them")
+            raise ValueError(f"Expected texts to learn from. Received: {len(texts)} blank texts")
         return cls(_KINDS[kind].learn(texts, size), kind)
 
     def encode(self, strings):
-        """Turns strings into ids; nothing is put at the start or the end.
+        """Converts strings to ids, without start and end tokens.
 
         Args:
             strings: list of str or string tensor (b,).
@@ -107,7 +108,7 @@ class Vocabulary(tf.Module):
         return self._pieces.encode(tf.convert_to_tensor(strings, tf.string))
 
     def to_text(self, ids):
-        """Turns ids into strings, in the graph: see `decode`.
+        """Converts ids to strings, see `decode`; works in a graph.
 
         Args:
             ids: int tensor (b, n).
@@ -120,7 +121,7 @@ class Vocabulary(tf.Module):
         return self._pieces.join(tf.ragged.boolean_mask(ids, ~ended & (ids != PAD) & (ids != START)))
 
     def to_tokens(self, ids):
-        """Turns each id into its symbol, in the graph.
+        """Looks up the symbol of each id; works in a graph.
 
         Args:
             ids: int tensor of any shape.
@@ -131,10 +132,10 @@ class Vocabulary(tf.Module):
         return tf.gather(self._pieces.names, ids)
 
     def decode(self, ids):
-        """Turns ids into strings, each up to its first end; padding and start are left out, unknown is "\ufffd".
+        """Converts ids to strings up to the first end token; padding and start tokens are left out, unknown is "\ufffd".
 
         Args:
-            ids: int (b, n), array or lists of the same length.
+            ids: int array or lists (b, n).
 
         Returns:
             list of b str.
@@ -142,10 +143,10 @@ class Vocabulary(tf.Module):
         return [text.decode() for text in self.to_text(ids).numpy()]
 
     def tokens(self, ids):
-        """Turns each id into its symbol.
+        """Looks up the symbol of each id.
 
         Args:
-            ids: int (n,).
+            ids: int array or list (n,).
 
         Returns:
             list of n str, see `to_tokens`.
@@ -153,24 +154,23 @@ class Vocabulary(tf.Module):
         return [token.decode() for token in self.to_tokens(ids).numpy()]
 
     def words(self, text):
-        """Finds the words of a text, and which of them each token of it belongs to.
+        """Finds the words of a text, and the word of each token.
 
-        Words are divided by spaces; in Chinese and Japanese each character is one, or those that one token spans. A
-        space belongs to the word after it, at the end to the last.
+        Words are separated by spaces; in Chinese and Japanese each character is a word, or all characters of one token. A
+        space belongs to the word after it, at the end of the text to the last word.
 
         Args:
             text: str.
 
         Returns:
-            list of str, the words; and list of int, the index of the word for each id of `encode([text])`, -1 where
-            there is no word.
+            tuple: list of str, the words; and list of int, the word index of each id of `encode([text])`, -1 for none.
 
         Example:
             >>> Vocabulary(["a", "b", " "]).words("ab a")
             (['ab', 'a'], [0, 0, 1, 1])
         """
         spans = self._pieces.spans(text)
-        # Where the letters of each token begin: after its space, or where it is nothing else after that.
+        # Where each token begins after its leading spaces.
         letters = [len(text) - len(text[begin:].lstrip()) for begin, _ in spans]
         inside = {place for begin, (_, end) in zip(letters, spans, strict=True) for place in range(begin + 1, end)}
         begins = [match.start() for match in _WORD.finditer(text) if match.start() not in inside]
@@ -191,13 +191,13 @@ def read_sentencepiece(model):
     """Reads a sentencepiece model.
 
     Args:
-        model: bytes, or these in base64 as a str.
+        model: bytes, or a base64 str.
 
     Returns:
-        bytes; and a `sentencepiece.SentencePieceProcessor`.
+        tuple: the model as bytes; and a `sentencepiece.SentencePieceProcessor`.
 
     Raises:
-        ValueError: anything else.
+        ValueError: not a sentencepiece model.
     """
     import sentencepiece
 
@@ -209,24 +209,24 @@ def read_sentencepiece(model):
 
 
 def learn_sentencepiece(texts, size, **options):
-    """Learns a sentencepiece model whose first four pieces pad, are unknown, start and end.
+    """Learns a sentencepiece model whose first four pieces are padding, unknown, start and end.
 
     Args:
         texts: list of str.
-        size: int, the most pieces; of a small text there are as many as it gives.
-        **options: of sentencepiece's trainer.
+        size: int, the maximum number of pieces; short texts give fewer.
+        **options: options of sentencepiece's trainer.
 
     Returns:
         bytes, the model.
 
     Raises:
-        ValueError: texts or a size that give none.
+        ValueError: texts or a size for which training fails.
     """
     import sentencepiece
 
     some = texts[:: len(texts) // _MOST_TEXTS + 1]
     texts = [text[start : start + _LONGEST] for text in some for start in range(0, len(text), _LONGEST)]
-    # One of an alphabet's letters should not be unknown; of thousands of characters the rarest may.
+    # Keep all letters of an alphabet; of thousands of characters the rarest may be unknown.
     alphabetic = len(set().union(*texts)) <= _ALPHABET
     written = io.BytesIO()
     try:
@@ -246,12 +246,12 @@ def learn_sentencepiece(texts, size, **options):
         )
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].rsplit("] ", 1)[-1]
-        raise ValueError(f"Expected texts and a size that give subwords: {reason} Received: {size=}") from error
+        raise ValueError(f"Expected texts and a size to learn subwords with: {reason} Received: {size=}") from error
     return written.getvalue()
 
 
 class _Symbols(tf.Module):
-    """Symbols in a table. A kind says how text becomes symbols (`split` in the graph, `spans` outside) and text again."""
+    """A lookup table of symbols. A subclass defines how text is split (`split` in the graph, `spans` outside) and joined."""
 
     def __init__(self, symbols):
         super().__init__()
@@ -307,7 +307,7 @@ class _Words(_Symbols):
 
 
 class _Subwords(tf.Module):
-    """A sentencepiece model. `keras_nlp`'s tokenizer has no offsets, and gives lists outside of a graph."""
+    """A sentencepiece model. `keras_nlp`'s tokenizer has no offsets, and returns lists outside of a graph."""
 
     def __init__(self, symbols):
         import tensorflow_text
@@ -316,7 +316,7 @@ class _Subwords(tf.Module):
         self.proto, model = read_sentencepiece(symbols)
         received = model.pad_id(), model.unk_id(), model.bos_id(), model.eos_id()
         if received != (PAD, UNKNOWN, START, END):
-            raise ValueError(f"Expected pad, unknown, start and end to be pieces 0, 1, 2 and 3. Received: {received}")
+            raise ValueError(f"Expected padding, unknown, start and end as pieces 0, 1, 2 and 3. Received: {received}")
         self.names = tf.constant([*_SPECIAL, *(model.id_to_piece(index) for index in range(END + 1, model.vocab_size()))])
         self.tokenizer = tensorflow_text.SentencepieceTokenizer(self.proto)
 
@@ -326,7 +326,7 @@ class _Subwords(tf.Module):
             texts,
             size or 8000,
             unk_surface=_REPLACEMENT,
-            normalization_rule_name="identity",  # by default a Chinese comma would come back as an English one
+            normalization_rule_name="identity",  # the default would turn a Chinese comma into an English one
         )
 
     def encode(self, strings):

@@ -70,7 +70,7 @@ def test_wide_characters_get_more_room():
 
 
 def test_characters_without_a_font_are_named_once(tmp_path):
-    with pytest.warns(UserWarning, match=r"No font here has '.+'; install one that does, such as Noto Sans CJK"):
+    with pytest.warns(UserWarning, match=r"No installed font has '.+'; install one, such as Noto Sans CJK"):
         figure = alignment.matrix(SCORES, ["a", "b", "\U000f1234"], ["K", "AE"])
     alignment.save(tmp_path / "boxes.png", figure)  # where a warning is an error
     with warnings.catch_warnings():

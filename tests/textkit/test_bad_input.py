@@ -21,7 +21,7 @@ ROWS = {
     ),
     "a text beyond the positions, refused": (
         "translate bad abcdefgab --too-long refuse --model whole",
-        r"positions for\. Received: 1 of 2 texts are longer than 7 tokens, up to 9",
+        r"model's positions\. Received: 1 of 2 texts are longer than 7 tokens, up to 9",
     ),
     "an answer beyond the positions": (f"{TRANSLATE} whole --max-length 9", r"at most max_target_length=8\. Received: .*=9"),
     "no answers": (f"{TRANSLATE} whole --num-best 0", r"'--num-best'.* 1"),
@@ -37,9 +37,9 @@ ROWS = {
     "half a model": (f"{TRANSLATE} half_model", r"a whole model .*'half_model/model\.keras'"),
     "empty vocabularies": (
         f"{TRANSLATE} empty_vocabularies",
-        r"whole vocabularies .*'empty_vocabularies/vocabularies\.json'",
+        r"valid vocabularies .*'empty_vocabularies/vocabularies\.json'",
     ),
-    "half the vocabularies": (f"{TRANSLATE} half_vocabularies", r"whole vocabularies .*'half_vocabularies/"),
+    "half the vocabularies": (f"{TRANSLATE} half_vocabularies", r"valid vocabularies .*'half_vocabularies/"),
     "a vocabulary of another model": (f"{TRANSLATE} other", r"a source vocabulary of the model's 17 ids\. Received: 16 ids"),
     "a most length that is none": (
         f"{TRANSLATE} endless",

@@ -27,7 +27,10 @@ ROWS = {
     ),
     "an unknown model": ("train dates --model g2p_gru_aditive --out x", r"Unknown model; did you mean 'g2p_gru_additive'"),
     "an unknown size": ("train dates --set hidden=3 --out x", r"Unknown size; did you mean 'hidden_dim'.*size='hidden'"),
-    "a size of another model": ("train dates --model g2p_transformer --set cell=gru --out x", r"Unknown size; .*size='cell'"),
+    "a size of another model": (
+        "train dates --model g2p_transformer --set cell=gru --out x",
+        r"Unknown size; .*size='cell'",
+    ),
     "a size without a value": ("train dates --set hidden_dim --out x", r"Expected NAME=VALUE. Received: set='hidden_dim'"),
     "a size that is no bool": ("train dates --set bidirectional=no --out x", r"true or false for bidirectional\. .*='no'"),
     "a size that is no number": (
@@ -128,7 +131,7 @@ def test_dates_from_training_to_a_drawing(folder, trained):
 def test_what_the_vocabulary_lacks_is_said_in_one_line(trained):
     code, out, error = trained("translate '21 ☃ 2026' '1 May 2026' --model run")
     assert (code, out.count("\n")) == (0, 2)
-    assert error == "textkit: Read as unknown: what the vocabulary lacks of 1 of 2 texts: '21 ☃ 2026'\n"
+    assert error == "textkit: Unknown symbols in 1 of 2 texts: '21 ☃ 2026'\n"
 
 
 def test_pairs_of_a_file_with_faults_are_skipped_and_counted(command):

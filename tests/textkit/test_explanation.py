@@ -209,7 +209,7 @@ def test_refuses_texts_that_cannot_be_read(classifier, text, message):
 
 
 def test_an_encoder_has_no_answers(encoder):
-    with pytest.raises(ValueError, match=r"served by 'raw' and 'rollout'\. Received: method='legrad'"):
+    with pytest.raises(ValueError, match=r"has only 'raw' and 'rollout'\. Received: method='legrad'"):
         textkit.explain(encoder, "good film", method="legrad")
     with pytest.raises(ValueError, match=r"a model with a head for a target\. Received: target=1"):
         textkit.explain(encoder, "good film", target=1)

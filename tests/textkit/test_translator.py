@@ -135,7 +135,7 @@ def test_loads_in_a_fresh_process_where_nothing_heavy_is_imported(translator, tm
 
 
 def test_unknown_letters_are_named(translator):
-    with pytest.warns(UserWarning, match=r"lacks of 2 of 3 texts: 'bäd', 'BAD'$"):
+    with pytest.warns(UserWarning, match=r"^Unknown symbols in 2 of 3 texts: 'bäd', 'BAD'$"):
         found = translator.translate(["bäd", "bad", "BAD"], return_attention=True)
     assert found[0].source_tokens == ["b", "<unk>", "d"]
 
@@ -196,7 +196,7 @@ def test_refuses_what_is_no_translator(translator, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Expected a folder with vocabularies.json. Received: folder="):
         Translator.load(tmp_path)
     (tmp_path / "vocabularies.json").write_text('{"source": {')
-    with pytest.raises(ValueError, match=r"Expected whole vocabularies"):
+    with pytest.raises(ValueError, match=r"Expected valid vocabularies"):
         Translator.load(tmp_path)
     with pytest.raises(AttributeError, match="no attribute 'Translater'"):
         _ = textkit.Translater

@@ -114,7 +114,7 @@ class TestSubwords:
         assert 1 not in vocabulary.encode(["ab cd"]).to_list()[0]
 
     def test_size_that_cannot_hold_the_letters_is_refused(self):
-        with pytest.raises(ValueError, match=r"a size that give subwords: .*ocabulary size.*Received: size=11$"):
+        with pytest.raises(ValueError, match=r"a size to learn subwords with: .*ocabulary size.*Received: size=11$"):
             Vocabulary.learn(ENGLISH, "subwords", 11)
 
     @pytest.mark.parametrize("symbols", [b"no model", "no base64!", base64.b64encode(b"no model").decode(), 5])
@@ -226,7 +226,7 @@ class TestEverywhere:
 
     @pytest.mark.parametrize("kind", ["characters", "words", "subwords"])
     def test_learning_from_nothing_is_refused(self, kind):
-        with pytest.raises(ValueError, match=r"texts to learn from. Received: 2 texts with nothing in them"):
+        with pytest.raises(ValueError, match=r"texts to learn from. Received: 2 blank texts"):
             Vocabulary.learn(["", " "], kind)
-        with pytest.raises(ValueError, match=r"a size above 4, which are the special ids. Received: size=4"):
+        with pytest.raises(ValueError, match=r"a size above 4, the number of special ids. Received: size=4"):
             Vocabulary.learn(["a"], kind, 4)

@@ -1,1 +1,1 @@
-"""How each kind of `textkit.Tokenizer` divides a text; in the graph."""
+"""The parts of `textkit.Tokenizer`: each kind, special tokens, folders and learning."""

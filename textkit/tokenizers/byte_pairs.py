@@ -1,7 +1,7 @@
-"""GPT-2's tokenizer: bytes of words, of which pairs are merged in the order in which the merges were learned.
+"""GPT-2's tokenizer: byte-level byte-pair encoding.
 
-TensorFlow alone: a SavedModel of it needs nothing else. `keras_nlp`'s has no offsets, and divides texts of some scripts
-otherwise than GPT-2 (it marks spaces by a Devanagari digit).
+It uses only TensorFlow ops, so that a SavedModel needs nothing else. `keras_nlp`'s tokenizer has no offsets, and splits
+texts of some scripts differently from GPT-2 (it marks spaces with a Devanagari digit).
 """
 
 import tensorflow as tf
@@ -13,7 +13,11 @@ _NEVER = 2**31 - 1  # the rank of a pair that is not merged
 
 
 def byte_letters():
-    """The character that stands for each of the 256 bytes in the files of GPT-2: a visible one."""
+    """The printable characters that represent the 256 bytes in the files of GPT-2.
+
+    Returns:
+        list of 256 str, in the order of the bytes.
+    """
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = (byte for byte in range(256) if byte not in visible)
     letters = {byte: chr(byte) for byte in visible} | {byte: chr(256 + index) for index, byte in enumerate(others)}
@@ -21,14 +25,14 @@ def byte_letters():
 
 
 class BytePairs(tf.Module):
-    """Divides texts as GPT-2's tokenizer does.
+    """Tokenizes texts as GPT-2 does.
 
     Args:
-        vocabulary: list of str, in which `byte_letters` stand for bytes.
-        merges: list of str, two tokens with a space between, the first learned first.
+        vocabulary: list of str, in which `byte_letters` represent bytes.
+        merges: list of str, two tokens separated by a space, in the order in which they were learned.
 
     Raises:
-        ValueError: a merge is none, or the vocabulary lacks a byte, or what is merged.
+        ValueError: a malformed merge, or a vocabulary without a byte or a merged token.
 
     Reference:
         Radford et al. 2019, encoder.py.
@@ -42,16 +46,16 @@ class BytePairs(tf.Module):
         pairs = [tuple(merge.split(" ")) for merge in merges]
         for merge, pair in zip(merges, pairs, strict=True):
             if len(pair) != 2:
-                raise ValueError(f"Expected merges of two tokens with a space between. Received: {merge!r}")
+                raise ValueError(f"Expected merges of two tokens separated by a space. Received: {merge!r}")
         needed = [*letters, *(part for pair in pairs for part in (*pair, "".join(pair)))]
         missing = [token for token in needed if token not in ids]
         if missing:
             raise ValueError(
-                f"Expected a vocabulary with all 256 bytes and all that is merged. Received: {len(missing)} missing, "
+                f"Expected a vocabulary with all 256 bytes and all merged tokens. Received: {len(missing)} missing, "
                 f"such as {missing[0]!r}"
             )
         self.bytes = tf.constant([ids[letter] for letter in letters])
-        self.lengths = tf.constant([len(token) for token in vocabulary])  # in bytes: each is a letter
+        self.lengths = tf.constant([len(token) for token in vocabulary])  # in bytes: one character each
         self.classes = chars.Classes(chars.gpt2_classes())
         keys = [ids[first] * self.size + ids[second] for first, second in pairs]
         self.merged = tf.constant([ids["".join(pair)] for pair in pairs], tf.int32)
@@ -61,7 +65,7 @@ class BytePairs(tf.Module):
         )
 
     def __call__(self, texts):
-        """Returns the `Pieces` of string tensor (b,)."""
+        """Tokenizes a string tensor (b,) to `Pieces`."""
         characters = chars.read(texts)
         kinds = self.classes(characters.codes)
         starts = _starts(characters, kinds)
@@ -81,8 +85,8 @@ class BytePairs(tf.Module):
         ranks = self._rank(ids, word)
 
         def merge(ids, word, ranks):
-            # In each word the pair of lowest rank; and those that are lower than both beside them, and than whatever pair
-            # merges could bring about.
+            # Merges the pair of lowest rank of each word; in the same step also pairs of lower rank than both neighbours
+            # and than any pair that the current merges could create.
             there = ranks != _NEVER
             ahead = tf.where(there, tf.gather(self.next_ranks, tf.where(there, ranks, 0)), _NEVER)
             best, bound = (
@@ -106,18 +110,18 @@ class BytePairs(tf.Module):
         return tf.RaggedTensor.from_value_rowids(ids, tf.cast(word, tf.int64), tf.size(words, tf.int64), validate=False)
 
     def _rank(self, ids, word):
-        """The rank of each token with the one after it."""
+        """The rank of each pair of a token and the next one."""
         keys = tf.cast(ids, tf.int64) * self.size + tf.cast(chars.shifted(ids, -1), tf.int64)
         return tf.where(chars.shifted(~chars.firsts(word), -1), self.ranks[keys], _NEVER)
 
     def join(self, tokens):
-        """The text of tokens, a list of str."""
+        """Joins tokens, a list of str, to text."""
         byte = {letter: value for value, letter in enumerate(byte_letters())}
         return bytes(byte[letter] for letter in "".join(tokens)).decode(errors="replace")
 
 
 def _next_ranks(pairs):
-    """For each merge, the first one that takes what it makes; 0 for all, where merges are not in the order they are made."""
+    """For each merge, the first later merge that uses its result; all 0 if merges are not in the order of use."""
     first = {}
     for rank, pair in reversed(list(enumerate(pairs))):
         first |= dict.fromkeys(pair, rank)
@@ -127,7 +131,7 @@ def _next_ranks(pairs):
 
 
 def _apart(hits):
-    """Of places that are True beside each other, as in "aaa", the first, the third and so on."""
+    """Keeps every other element of runs of True, so that overlapping pairs, as in "aaa", are merged once."""
     begins = hits & ~chars.shifted(hits, 1)
     place = tf.range(tf.size(hits))
     run = tf.maximum(tf.cumsum(tf.cast(begins, tf.int32)) - 1, 0)
@@ -136,15 +140,15 @@ def _apart(hits):
 
 
 def _starts(characters, kinds):
-    r"""Where a word begins, bool (m,), by GPT-2's pattern.
+    r"""Where a word begins, bool (m,), by GPT-2's regular expression.
 
-    That is 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ : a space before a word belongs to
-    it, other space is a word of its own, and so is what English puts behind an apostrophe that nothing is before.
+    It is 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ : a space before a word belongs to
+    the word, other whitespace is a word, and so are English contractions such as 'll.
     """
     codes, first = characters.codes, chars.firsts(characters.rows)
 
     def back(values, by=1):
-        """What is `by` characters before, in the same text; else False or 0."""
+        """The value `by` characters before, in the same text; else False or 0."""
         same = chars.shifted(characters.rows + 1, by) == characters.rows + 1
         return tf.where(same, chars.shifted(values, by), tf.zeros_like(values))
 

@@ -1,6 +1,6 @@
-"""Texts as code points in the graph: their classes and changes, and where in the text each came from.
+"""Texts as code points in a graph: character classes, replacements, and positions in the original text.
 
-Here a class of characters is `unicodedata`'s, as in the published tokenizers; what the graph gets are tables of it.
+Character classes are those of Python's `unicodedata`, as in the published tokenizers; the graph gets them as tables.
 """
 
 import functools
@@ -11,7 +11,7 @@ import unicodedata
 import numpy as np
 import tensorflow as tf
 
-INSIDE, SPACE, ALONE = range(3)  # of BERT: what a word is made of, what divides words, and what is a word by itself
+INSIDE, SPACE, ALONE = range(3)  # of BERT: inside a word, between words, a word by itself
 OTHER, LETTER, NUMBER, BLANK = range(4)  # of GPT-2
 
 _CHINESE = (
@@ -23,16 +23,16 @@ _CHINESE = (
     (0x2F800, 0x2FA1F),
 )
 _REMOVED = {"Cc", "Cf", "Co"}
-_SAME = -1  # stands for the character itself
+_SAME = -1  # in tables: the character itself
 
 
 class Characters(typing.NamedTuple):
-    """Code points of several texts in a row.
+    """Code points of several texts, concatenated.
 
     Attributes:
-        codes: int32 (m,).
-        places: int32 (m,), which character of its own text each is, or was made of.
-        rows: int32 (m,), the index of its text.
+        codes: int32 (m,), the code points.
+        places: int32 (m,), the index of the original character in its text.
+        rows: int32 (m,), the index of the text.
     """
 
     codes: tf.Tensor
@@ -40,21 +40,21 @@ class Characters(typing.NamedTuple):
     rows: tf.Tensor
 
     def keep(self, mask):
-        """Those of them for which `mask`, bool (m,), is True."""
+        """Selects the characters where `mask`, bool (m,), is True."""
         return Characters(*(tf.boolean_mask(each, mask) for each in self))
 
     def joined(self, starts):
-        """Strings (w,) in UTF-8 of what begins where `starts`, bool (m,), is True; the first character begins one."""
+        """Joins characters to UTF-8 strings (w,) that begin where `starts`, bool (m,), is True; the first must be True."""
         words = tf.RaggedTensor.from_value_rowids(self.codes, tf.cumsum(tf.cast(starts, tf.int32)) - 1)
         return tf.strings.unicode_encode(words, "UTF-8")
 
     def of_bytes(self):
-        """Which character each byte of their UTF-8 belongs to, int32 (bytes,)."""
+        """The character index of each byte of their UTF-8 encoding, int32 (bytes,)."""
         return tf.repeat(tf.range(tf.size(self.codes)), widths(self.codes))
 
 
 def read(texts):
-    """Takes texts to pieces; bytes that are no UTF-8 are read as U+FFFD.
+    """Decodes texts to code points; invalid UTF-8 becomes U+FFFD.
 
     Args:
         texts: string tensor (b,).
@@ -69,23 +69,45 @@ def read(texts):
 
 
 def widths(codes):
-    """How many bytes each code point takes in UTF-8, int32."""
+    """Counts the bytes of code points in UTF-8.
+
+    Args:
+        codes: int32 tensor of any shape.
+
+    Returns:
+        int32 tensor of the same shape.
+    """
     return 1 + tf.add_n([tf.cast(codes >= bound, tf.int32) for bound in (0x80, 0x800, 0x10000)])
 
 
 def firsts(rows):
-    """Where a row begins, bool (m,): each element beside which the one before, if any, is of another row."""
+    """Finds the first element of each row.
+
+    Args:
+        rows: tensor (m,), row indices in order.
+
+    Returns:
+        bool tensor (m,).
+    """
     return tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], axis=0)
 
 
 def shifted(values, by):
-    """A flat tensor moved by `by` places, later ones first where it is negative; False or 0 where nothing is."""
+    """Shifts a tensor, filled with False or 0.
+
+    Args:
+        values: tensor (m,).
+        by: int, how far towards the end; negative towards the start.
+
+    Returns:
+        Tensor (m,).
+    """
     zeros = tf.zeros_like(values[: abs(by)])
     return tf.concat([zeros, values[:-by]] if by > 0 else [values[-by:], zeros], axis=0)
 
 
 def straight_quotes(characters):
-    """Makes one `"` of each `` and of each '', as ALBERT does; it has the place of the first of the two.
+    """Replaces `` and '' by ", as ALBERT does; it has the position of the first of the two.
 
     Args:
         characters: `Characters`.
@@ -109,10 +131,10 @@ def straight_quotes(characters):
 
 
 class Classes(tf.Module):
-    """A class for each code point, from a table.
+    """Looks up the class of code points in a table.
 
     Args:
-        table: uint8 (code points,), such as `bert_classes` makes.
+        table: uint8 (code points,), see `bert_classes`.
     """
 
     def __init__(self, table):
@@ -120,15 +142,15 @@ class Classes(tf.Module):
         self.table = tf.constant(table)
 
     def __call__(self, codes):
-        """Returns the classes, uint8, of code points, int32."""
+        """Looks up int32 code points; returns uint8 classes."""
         return tf.gather(self.table, codes)
 
 
 class Changes(tf.Module):
-    """A replacement for each code point, from a table.
+    """Replaces code points by a table.
 
     Args:
-        change: callable, what a character (str) becomes: a str of any length.
+        change: function from a character to its replacement, a str of any length.
     """
 
     def __init__(self, change):
@@ -138,7 +160,7 @@ class Changes(tf.Module):
         self.starts, self.codes = tf.constant(starts), tf.constant(codes)
 
     def __call__(self, characters):
-        """Returns the `Characters` that those given become."""
+        """Replaces `Characters`; returns `Characters`."""
         replacements = tf.RaggedTensor.from_row_splits(self.codes, self.starts, validate=False)
         found = tf.gather(replacements, tf.cast(tf.gather(self.rows, characters.codes), tf.int32))
         source = tf.cast(found.value_rowids(), tf.int32)
@@ -148,10 +170,10 @@ class Changes(tf.Module):
 
 @functools.cache
 def bert_classes(split_chinese):
-    """BERT's: `ALONE` is punctuation, all of ASCII that is neither letter nor digit included, and as asked what is Chinese.
+    """BERT's character classes: `ALONE` is punctuation, including all ASCII symbols, and optionally Chinese characters.
 
     Args:
-        split_chinese: bool.
+        split_chinese: bool, whether Chinese characters are `ALONE`.
 
     Returns:
         uint8 (code points,).
@@ -174,7 +196,11 @@ def bert_classes(split_chinese):
 
 @functools.cache
 def gpt2_classes():
-    r"""GPT-2's: \p{L}, \p{N}, \s, and all else; uint8 (code points,)."""
+    r"""GPT-2's character classes: \p{L}, \p{N}, \s and others.
+
+    Returns:
+        uint8 (code points,).
+    """
     of_category = {"L": LETTER, "N": NUMBER, "Z": BLANK}
     table = _classes(lambda character: of_category.get(unicodedata.category(character)[0], OTHER))
     table[[ord(character) for character in "\t\n\v\f\r\x85"]] = BLANK
@@ -183,32 +209,32 @@ def gpt2_classes():
 
 @functools.cache
 def bert_change(lower_case, strip_accents):
-    """What BERT makes of a character: control characters go, spaces are one, and as asked case and accents go.
+    """BERT's text cleaning: removes control characters, normalizes whitespace, optionally removes case and accents.
 
     Args:
         lower_case: bool.
         strip_accents: bool.
 
     Returns:
-        A callable of a character; the same one for the same arguments.
+        A function from a character to its replacement; the same object for the same arguments.
 
     Reference:
-        Devlin et al. 2019, `BasicTokenizer` of tokenization.py. As in the `tokenizers` library, characters of private use
-        go with the control characters, and a letter's case does not depend on its neighbours (a final sigma).
+        Devlin et al. 2019, `BasicTokenizer` of tokenization.py. As in the `tokenizers` library, private use
+        characters are removed like control characters, and lower case does not depend on neighbours (final sigma).
     """
     return functools.partial(_bert_change, lower_case, strip_accents)
 
 
 @functools.cache
 def plain_change(lower_case, strip_accents):
-    """What ALBERT makes of a character before its sentencepiece model sees it: as asked, case and accents go.
+    """ALBERT's text cleaning before sentencepiece: optionally removes case and accents.
 
     Args:
         lower_case: bool.
-        strip_accents: bool, which also replaces what Unicode holds compatible (NFKD).
+        strip_accents: bool, which also applies compatibility decomposition (NFKD).
 
     Returns:
-        A callable of a character.
+        A function from a character to its replacement; the same object for the same arguments.
     """
     return functools.partial(_folded, "NFKD", lower_case, strip_accents)
 
@@ -229,13 +255,13 @@ def _folded(form, lower_case, strip_accents, text):
 
 @functools.cache
 def _assigned():
-    """All characters that Unicode says something about, and no surrogates."""
+    """All assigned Unicode characters, without surrogates."""
     found = map(chr, range(sys.maxunicode + 1))
     return [character for character in found if unicodedata.category(character) not in ("Cn", "Cs")]
 
 
 def _classes(class_of):
-    """A table of the class of each character, 0 where there is none."""
+    """A table of the class of each code point, 0 for unassigned ones."""
     table = np.zeros(sys.maxunicode + 1, "uint8")
     for character in _assigned():
         table[ord(character)] = class_of(character)
@@ -244,7 +270,7 @@ def _classes(class_of):
 
 @functools.cache
 def _changes(change):
-    """The row of each code point, and rows of code points; the first row stands for the character itself."""
+    """The row of each code point in a ragged table of replacements; row 0 is the character itself."""
     rows = np.zeros(sys.maxunicode + 1, "int16")
     known = {}
     for character in _assigned():

@@ -1,4 +1,4 @@
-"""Tokenizers as checkpoints and `textkit.Tokenizer.save` have them in folders."""
+"""Tokenizer files in the folders of checkpoints and of `textkit.Tokenizer.save`."""
 
 import base64
 import json
@@ -16,22 +16,22 @@ def read(folder):
     """Reads a tokenizer's constructor arguments.
 
     Args:
-        folder: str or path-like, with spiece.model or sentencepiece.bpe.model; tokenizer.json; vocab.txt; or vocab.json and
-            merges.txt; the first of these that is there counts. tokenizer_config.json and special_tokens_map.json say
-            the rest where they are there, as in `transformers`.
+        folder: str or path-like, with spiece.model, sentencepiece.bpe.model, tokenizer.json, vocab.txt, or vocab.json and
+            merges.txt; the first of these is used. tokenizer_config.json and special_tokens_map.json are optional, as in
+            `transformers`.
 
     Returns:
         dict for `textkit.Tokenizer`.
 
     Raises:
-        ValueError: none of these files, one that is broken, or a tokenizer that works in another way.
+        ValueError: none of these files, a broken file, or an unsupported tokenizer.
     """
     folder = pathlib.Path(folder)
     config = _load(folder / _CONFIG) | _load(folder / _SPECIAL)
     for name in _SENTENCEPIECE:
         if (folder / name).is_file():
             made = {"kind": "sentencepiece", "vocabulary": base64.b64encode((folder / name).read_bytes()).decode()}
-            if name == _SENTENCEPIECE[0]:  # ALBERT's, which by default has neither case nor accents nor "``"
+            if name == _SENTENCEPIECE[0]:  # ALBERT's: by default lower case, no accents, and straight quotes
                 made["lower_case"] = config.get("do_lower_case", True)
                 made["strip_accents"] = not config.get("keep_accents", False)
                 made["straight_quotes"] = config.get("straight_quotes", True)
@@ -54,7 +54,7 @@ def read(folder):
             names = ", ".join([*_SENTENCEPIECE, _JSON, _WORDPIECE, " and ".join(_BYTES)])
             raise ValueError(f"Expected a folder with one of {names}. Received: folder={str(folder)!r}")
     if config.get("add_prefix_space"):
-        raise ValueError(f"Expected a tokenizer that adds no space. Received: add_prefix_space=True in {str(folder)!r}")
+        raise ValueError(f"Expected a tokenizer without a prefix space. Received: add_prefix_space=True in {str(folder)!r}")
     special = {purpose: config.get(key) for purpose, key in _PURPOSES.items()}
     special = {purpose: token.get("content") if isinstance(token, dict) else token for purpose, token in special.items()}
     for purpose, token in special.items():
@@ -66,11 +66,11 @@ def read(folder):
 
 
 def write(config, folder):
-    """Writes a folder for `read`, in the files that `transformers` reads too.
+    """Writes a folder for `read`, with files that `transformers` can also read.
 
     Args:
-        config: dict, what `textkit.Tokenizer.get_config` returned.
-        folder: str or path-like; whole or absent afterwards. A tokenizer already there is replaced.
+        config: dict, as returned by `textkit.Tokenizer.get_config`.
+        folder: str or path-like; complete or absent afterwards. An existing tokenizer is replaced.
 
     Raises:
         ValueError: the folder holds something else.
@@ -95,7 +95,7 @@ def write(config, folder):
 
 
 def _tokenizer_json(path):
-    """What tokenizer.json says, of the `tokenizers` library."""
+    """The constructor arguments in tokenizer.json, a file of the `tokenizers` library."""
     content = _load(path)
     try:
         model, normalizers = content["model"], _flat(content["normalizer"], "normalizers")
@@ -104,9 +104,7 @@ def _tokenizer_json(path):
         read = {"WordPiece": _wordpiece, "BPE": _byte_pairs, "Unigram": _unigram}.get(model["type"])
         return read(model, normalizers, splitters, added)
     except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"Expected a tokenizer of BERT's, GPT-2's or ALBERT's kind. Received: path={str(path)!r}"
-        ) from error
+        raise ValueError(f"Expected a tokenizer like that of BERT, GPT-2 or ALBERT. Received: path={str(path)!r}") from error
 
 
 def _wordpiece(model, normalizers, splitters, added):
@@ -125,7 +123,7 @@ def _byte_pairs(model, normalizers, splitters, added):
     _check_types("pre-tokenizer", splitters, {"ByteLevel"})
     _check_types("normalizer", normalizers, set())
     if splitters[0]["add_prefix_space"]:
-        raise ValueError("Expected a tokenizer that adds no space. Received: add_prefix_space=True")
+        raise ValueError("Expected a tokenizer without a prefix space. Received: add_prefix_space=True")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
     return {"kind": "bytes", "vocabulary": _in_order(added | model["vocab"]), "merges": merges}
 
@@ -157,13 +155,13 @@ def _unigram(model, normalizers, splitters, added):
 
 
 def _replacements(normalizers):
-    """Whether ALBERT's quotes are replaced; of spaces the sentencepiece model itself makes one."""
+    """Whether quotes are replaced as in ALBERT; repeated spaces are handled by the sentencepiece model."""
     pairs = [(each["pattern"], each["content"]) for each in normalizers if each["type"] == "Replace"]
     quotes = [({"String": "``"}, '"'), ({"String": "''"}, '"')]
     others = [pair for pair in pairs if pair not in quotes and pair[0] != {"Regex": " {2,}"}]
     straight = [pair in pairs for pair in quotes]
     if others or len(set(straight)) > 1:
-        raise ValueError(f"Expected replacements of `` and '' by \", or of spaces by one. Received: {pairs}")
+        raise ValueError(f"Expected replacements of `` and '' by \", or of repeated spaces only. Received: {pairs}")
     return straight[0]
 
 
@@ -178,12 +176,12 @@ def _check_types(what, steps, known):
     types = {step["type"] for step in steps}
     if types - known:
         expected = " or ".join(sorted(known)) or "none"
-        raise ValueError(f"Expected as {what} {expected}. Received: {', '.join(sorted(types - known))}")
+        raise ValueError(f"Expected {expected} as {what}. Received: {', '.join(sorted(types - known))}")
     return types
 
 
 def _in_order(ids):
-    """The tokens of a dict {token: id}, which should be those from 0 on."""
+    """The tokens of a dict {token: id}, in the order of their ids, which must be 0, 1, ..."""
     tokens = sorted(ids, key=ids.get)
     if [ids[token] for token in tokens] != list(range(len(tokens))):
         raise ValueError(f"Expected ids from 0 on, each once. Received: {len(tokens)} ids up to {ids[tokens[-1]]}")
@@ -191,7 +189,7 @@ def _in_order(ids):
 
 
 def _load(path):
-    """A dict of a JSON file, empty where there is no file."""
+    """The dict in a JSON file; empty if the file does not exist."""
     if not path.is_file():
         return {}
     try:
@@ -205,7 +203,7 @@ def _load(path):
 
 def _lines(path):
     try:
-        lines = path.read_bytes().decode().split("\n")  # of a token, other line ends are part
+        lines = path.read_bytes().decode().split("\n")  # not `splitlines`: tokens may contain other line ends
     except UnicodeDecodeError as error:
         raise ValueError(f"Expected UTF-8. Received: path={str(path)!r}") from error
     return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]

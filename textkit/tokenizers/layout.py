@@ -1,8 +1,8 @@
-"""What an encoder reads of one text or two: their tokens, cut to a length, with special ones around them."""
+"""Rows of one or two texts: truncated tokens with special tokens around them."""
 
 import tensorflow as tf
 
-# What one text becomes, or two: special tokens and texts (0 and 1), each with its segment.
+# The layout for one text, and for two: special tokens and texts (0 and 1), each with its segment id.
 TEMPLATES = {
     "bert": (
         (("start", 0), (0, 0), ("end", 0)),
@@ -17,20 +17,28 @@ TEMPLATES = {
 
 
 def special_purposes(template, num_texts=2):
-    """The purposes of a template's special tokens, list of str, for one text or two."""
+    """The special tokens of a template.
+
+    Args:
+        template: str, a name in `TEMPLATES`.
+        num_texts: int, 1 or 2.
+
+    Returns:
+        list of str, "start" and "end" in their order.
+    """
     return [what for what, _ in TEMPLATES[template][num_texts - 1] if isinstance(what, str)]
 
 
 def arrange(template, parts, special, max_length, names):
-    """Puts texts and special tokens in a row.
+    """Makes rows of texts and special tokens.
 
     Args:
-        template: str, of `TEMPLATES`.
-        parts: list of one `Pieces` or two, of b texts each.
-        special: dict, the id of the special token for each purpose.
-        max_length: int32 scalar, the most tokens of a row.
-        names: list of what to say of each token: "ids", "begins", "ends" and "words" are those of `Pieces`, "parts" says
-            which text it is of, 0 or 1; all are -1 for special tokens but the id. "segments" says which segment it is in.
+        template: str, a name in `TEMPLATES`.
+        parts: list of one or two `Pieces`, of b texts each.
+        special: dict from purpose ("start", "end") to the id of the special token.
+        max_length: int32 scalar, the maximum number of tokens of a row.
+        names: list of the columns: "ids", "begins", "ends" and "words" as in `Pieces`; "parts", the text of the token, 0 or
+            1; "segments", its segment id. All except "ids" and "segments" are -1 for special tokens.
 
     Returns:
         int32 ragged (b, n, len(names)).
@@ -53,9 +61,9 @@ def arrange(template, parts, special, max_length, names):
 
 
 def _counts(parts, room):
-    """How many tokens (b,) of each of one or two texts there is room for; the longer one of two is cut first.
+    """The number of tokens (b,) to keep of each text; of two texts the longer one is truncated first.
 
-    Of texts of one length it is the second, and the longer one keeps the odd token, as in the `tokenizers` library.
+    Of equally long texts the second is truncated first, as in the `tokenizers` library.
     """
     lengths = [tf.cast(pieces.ids.row_lengths(), tf.int32) for pieces in parts]
     if len(parts) == 1:
@@ -67,7 +75,7 @@ def _counts(parts, room):
 
 
 def _head(rows, counts):
-    """The first elements of ragged rows (b, n, ...), as many as `counts`, int32 (b,), says."""
+    """The first `counts`, int32 (b,), elements of ragged rows (b, n, ...)."""
     row = rows.value_rowids()
     place = tf.range(tf.size(row)) - tf.cast(tf.gather(rows.row_starts(), row), tf.int32)
     kept = tf.boolean_mask(rows.values, place < tf.gather(counts, row))

@@ -1,4 +1,4 @@
-"""Tokenizers learned from texts: word pieces and byte pairs by the `tokenizers` library, unigrams by sentencepiece."""
+"""Learning tokenizers: WordPiece and byte pairs by the `tokenizers` library, unigrams by sentencepiece."""
 
 import collections
 import itertools
@@ -11,40 +11,40 @@ from textkit.vocabulary import learn_sentencepiece
 
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-_ALPHABET = 10_000  # characters that are tokens by themselves, the commonest; a script of more is not taken in whole
+_ALPHABET = 10_000  # the most characters in the vocabulary; rarer ones are unknown
 
 
 def learn(texts, kind, size, lower_case):
-    """Learns a vocabulary, the same one from the same texts.
+    """Learns a vocabulary; the same texts give the same vocabulary.
 
     Args:
         texts: iterable of str.
         kind: "wordpiece", with BERT's special tokens; "bytes", with RoBERTa's; or "sentencepiece", with ALBERT's.
-        size: int, the most tokens, special ones included.
-        lower_case: bool, whether case and accents go; bytes keep them.
+        size: int, the maximum number of tokens, special tokens included.
+        lower_case: bool, whether case and accents are removed; ignored for "bytes".
 
     Returns:
-        dict for `textkit.Tokenizer`.
+        dict of arguments for `textkit.Tokenizer`.
 
     Raises:
-        ValueError: an unknown kind, texts without anything in them, or a size without room for them.
+        ValueError: an unknown kind, only blank texts, or a size too small for the special tokens and characters.
     """
     if kind not in _LEARNERS:
         raise unknown_name("kind", kind, _LEARNERS)
     texts = list(texts)
     if not any(text.strip() for text in texts):
-        raise ValueError(f"Expected texts to learn from. Received: {len(texts)} texts with nothing in them")
+        raise ValueError(f"Expected texts to learn from. Received: {len(texts)} blank texts")
     return {"kind": kind, **_LEARNERS[kind](texts, size, lower_case)}
 
 
 def read_lines(paths):
-    """Reads texts, a line each.
+    """Reads the lines of files.
 
     Args:
-        paths: iterable of `pathlib.Path`, of files in UTF-8.
+        paths: iterable of `pathlib.Path`, UTF-8 files.
 
     Yields:
-        str, each line that has anything in it.
+        str, each line that is not blank, stripped.
 
     Raises:
         ValueError: a line is not UTF-8.
@@ -69,7 +69,7 @@ def _wordpiece(texts, size, lower_case):
     common = sorted(counts, key=lambda character: (-counts[character], character))
     rare = dict.fromkeys(map(ord, common[_ALPHABET:]))
     letters = sorted(common[:_ALPHABET])
-    # Named beforehand, for the trainer takes them in an order that no two runs share, and by it decides between equals.
+    # Added in a fixed order: the trainer's own order differs between runs, and decides ties.
     inside = [f"##{letter}" for letter in letters if bert_classes(True)[ord(letter)] == INSIDE]
     known = _SPECIAL + letters + inside
     _check_size(size, known)
@@ -104,7 +104,7 @@ def _sentencepiece(texts, size, lower_case):
 
 def _check_size(size, known):
     if size <= len(known):
-        raise ValueError(f"Expected a size above {len(known)}, the special tokens and letters. Received: {size=}")
+        raise ValueError(f"Expected a size above {len(known)}, the special tokens and characters. Received: {size=}")
 
 
 def _in_order(ids):

@@ -1,4 +1,4 @@
-"""What a text was divided into."""
+"""Pieces: the tokens of texts."""
 
 import typing
 
@@ -8,13 +8,13 @@ from textkit.tokenizers.characters import firsts
 
 
 class Pieces(typing.NamedTuple):
-    """The tokens of b texts, without special ones.
+    """The tokens of b texts, without special tokens.
 
     Attributes:
         ids: int32 ragged (b, n).
-        begins: int32 ragged (b, n), the first character of each, in the text as it was given.
-        ends: int32 ragged (b, n), the place after its last.
-        words: int32 ragged (b, n), which word of its text each belongs to.
+        begins: int32 ragged (b, n), the index of the first character of each token in the original text.
+        ends: int32 ragged (b, n), the index after its last character.
+        words: int32 ragged (b, n), the index of its word in the text.
     """
 
     ids: tf.RaggedTensor
@@ -24,18 +24,18 @@ class Pieces(typing.NamedTuple):
 
 
 def gather_pieces(characters, num_texts, rows, ids, first_bytes, past_bytes, words):
-    """Makes `Pieces` of flat tokens, given where their bytes are among those of all characters.
+    """Makes `Pieces` from flat tokens and their byte offsets.
 
-    A token that has a part of a character has it whole; the spaces that one begins with are no part of it.
+    The offsets of a token with a part of a character include the whole character; they exclude leading spaces.
 
     Args:
-        characters: `Characters` of all texts, as they were divided.
+        characters: `Characters` of all texts.
         num_texts: int64, b.
-        rows: int32 (t,), each token's text.
+        rows: int32 (t,), the text index of each token.
         ids: int32 (t,).
-        first_bytes: int32 (t,), where each token begins in the UTF-8 of all characters.
-        past_bytes: int32 (t,), where it ends; the same place, of a token that is made of nothing.
-        words: int32 (t,), each token's word, counted through all texts.
+        first_bytes: int32 (t,), the start of each token in the UTF-8 encoding of all characters.
+        past_bytes: int32 (t,), its end; equal to the start for an empty token.
+        words: int32 (t,), the word index of each token, counted over all texts.
 
     Returns:
         `Pieces`.

@@ -1,4 +1,4 @@
-"""ALBERT's and XLM-R's tokenizers: a sentencepiece model, after the changes of letters that it was learned with."""
+"""The tokenizers of ALBERT and XLM-R: text cleaning and a sentencepiece model."""
 
 import tensorflow as tf
 
@@ -7,26 +7,26 @@ from textkit.tokenizers.pieces import gather_pieces
 from textkit.vocabulary import read_sentencepiece
 
 _SPACE = "\u2581"
-# fairseq's ids, where a model has no piece to pad with; then come the model's own from its fourth on.
+# fairseq's first ids, for a model without a padding piece; then come the model's pieces from the fourth on.
 _FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
 _FAIRSEQ_LAST = "<mask>"
 
 
 class SentencePieces(tf.Module):
-    """Divides texts as a sentencepiece model does.
+    """Tokenizes texts with a sentencepiece model.
 
     Args:
-        proto: bytes, the model; or these in base64 as a str.
+        proto: the model, as bytes or as a base64 str.
         lower_case: bool.
         strip_accents: bool.
-        straight_quotes: bool, whether `` and '' are read as ", as in ALBERT.
+        straight_quotes: bool, whether `` and '' are replaced by ", as in ALBERT.
 
     Attributes:
-        names: list of str, the tokens in the order of their ids. These are the model's own, or fairseq's (XLM-R) where the
-            model has no piece to pad with.
+        names: list of str, the tokens in the order of their ids. These are the model's own, or fairseq's (XLM-R) for a
+            model without a padding piece.
 
     Raises:
-        ValueError: no sentencepiece model.
+        ValueError: not a sentencepiece model.
 
     Reference:
         Kudo and Richardson 2018; Lan et al. 2020 (ALBERT); Conneau et al. 2020 (XLM-R).
@@ -49,7 +49,7 @@ class SentencePieces(tf.Module):
         self.model = tensorflow_text.SentencepieceTokenizer(proto)
 
     def __call__(self, texts):
-        """Returns the `Pieces` of string tensor (b,)."""
+        """Tokenizes a string tensor (b,) to `Pieces`."""
         characters = chars.read(texts)
         if self.straight_quotes:
             characters = chars.straight_quotes(characters)
@@ -68,5 +68,5 @@ class SentencePieces(tf.Module):
         return gather_pieces(characters, num_texts, row, ids, first, past, tf.cumsum(tf.cast(new_word, tf.int32)))
 
     def join(self, tokens):
-        """The text of tokens, a list of str."""
+        """Joins tokens, a list of str, to text."""
         return "".join(tokens).replace(_SPACE, " ").strip()

@@ -1,4 +1,4 @@
-"""BERT's tokenizer: words of a cleaned text, each divided into the longest pieces that the vocabulary has."""
+"""BERT's tokenizer: cleaned text is split into words, and words into the longest pieces of the vocabulary."""
 
 import tensorflow as tf
 
@@ -6,20 +6,20 @@ from textkit.tokenizers import characters as chars
 from textkit.tokenizers.pieces import gather_pieces
 
 _LONGEST = 100  # characters of a word; longer ones are unknown
-_NO_WORD = "\0"  # which no vocabulary has, as cleaning removes it
+_NO_WORD = "\0"  # in no vocabulary, as cleaning removes it
 
 
 class WordPiece(tf.Module):
-    """Divides texts as BERT's tokenizer does.
+    """Tokenizes texts as BERT does.
 
-    `tensorflow_text` has the whole of it in one op, but that leaves control characters in as spaces, counts bytes of a long
-    word instead of characters, and gives no offsets into the text as it was; so only its search for pieces is used.
+    `tensorflow_text` has this as one op, but that turns control characters into spaces, limits the length of words in bytes
+    instead of characters, and has no offsets into the original text; so only its search for pieces is used.
 
     Args:
-        vocabulary: list of str; what continues a word begins with "##".
-        unknown: str, the token for words that cannot be divided.
+        vocabulary: list of str; pieces that continue a word begin with "##".
+        unknown: str, the token for words that cannot be split into pieces.
         lower_case: bool.
-        strip_accents: bool, or `None`: as `lower_case`.
+        strip_accents: bool; `None` for the value of `lower_case`.
         split_chinese: bool, whether each Chinese character is a word.
 
     Reference:
@@ -41,7 +41,7 @@ class WordPiece(tf.Module):
         )
 
     def __call__(self, texts):
-        """Returns the `Pieces` of string tensor (b,)."""
+        """Tokenizes a string tensor (b,) to `Pieces`."""
         characters = self.change(chars.read(texts))
         kinds = self.classes(characters.codes)
         joins = kinds == chars.INSIDE
@@ -62,5 +62,5 @@ class WordPiece(tf.Module):
         return gather_pieces(characters, tf.size(texts, tf.int64), rows, found.values, first, origin + ends, word)
 
     def join(self, tokens):
-        """The text of tokens, a list of str."""
+        """Joins tokens, a list of str, to text."""
         return " ".join(tokens).replace(" ##", "")
