@@ -1,6 +1,6 @@
-"""How well texts, words and spans are labelled: metrics from their published definitions.
+"""Metrics of classification, tagging and question answering, by their published definitions.
 
-Names and numbers in, numbers out, as shares in 0 .. 1 where a published script prints percent.
+Scores are between 0 and 1, also where published scripts print percentages.
 """
 
 import collections
@@ -16,12 +16,12 @@ from shared_layers.runtime import unknown_name
 _AVERAGES = ("macro", "micro")
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
-# What the tags' prefixes say of a word in an entity: BIO, BIOES and, with other letters for the same, BMES and BILOU.
+# The meaning of tag prefixes: BIO, BIOES and, with other letters, BMES and BILOU.
 _BEGINS, _CONTINUES, _OPEN = set("BSU"), set("IMEL"), set("BIM")
 
 
 class Scores(typing.NamedTuple):
-    """Precision, recall and F1: floats, or float64 (c,) each, of each class."""
+    """Precision, recall and F1: floats, or float64 (c,) for each class."""
 
     precision: float | np.ndarray
     recall: float | np.ndarray
@@ -29,17 +29,17 @@ class Scores(typing.NamedTuple):
 
 
 def accuracy(predicted, labels):
-    """The share of predictions that are right; where they are rows (multi-label), that are right in every column.
+    """The fraction of correct predictions; for multi-label rows, of rows that are correct in every column.
 
     Args:
         predicted: int (n,), or bool (n, c).
-        labels: the same.
+        labels: array of the same shape.
 
     Returns:
-        float.
+        float in [0, 1].
 
     Raises:
-        ValueError: shapes differ, or nothing to compare.
+        ValueError: different shapes, or no labels.
 
     Example:
         >>> accuracy([0, 1, 2, 2], [0, 1, 1, 2])
@@ -50,7 +50,7 @@ def accuracy(predicted, labels):
 
 
 def confusion_matrix(predicted, labels, num_classes):
-    """Counts how often each class was taken for each.
+    """Counts how often each class was predicted as each class.
 
     Args:
         predicted: int (n,).
@@ -58,10 +58,10 @@ def confusion_matrix(predicted, labels, num_classes):
         num_classes: int, c.
 
     Returns:
-        int64 (c, c): in row i and column j how many of class i were taken for j.
+        int64 (c, c): in row i and column j the number of examples of class i predicted as class j.
 
     Raises:
-        ValueError: shapes differ, nothing to compare, or numbers that are no class.
+        ValueError: different shapes, no labels, or class indices out of range.
 
     Example:
         >>> confusion_matrix([0, 1, 1], [0, 0, 1], 2)
@@ -76,25 +76,26 @@ def confusion_matrix(predicted, labels, num_classes):
 def precision_recall_f1(predicted, labels, num_classes=None, average=None):
     """Precision, recall and F1 of each class, or their average.
 
-    What has nothing to be a share of (the precision of a class that was never predicted, the recall of one without
-    examples) is 0, as scikit-learn has it.
+    Undefined scores (the precision of a class that was never predicted, the recall of a class without examples) are 0, as in
+    scikit-learn.
 
     Args:
-        predicted: int (n,), or bool (n, c): the classes of each, of which there may be none or several (multi-label).
-        labels: the same.
-        num_classes: int, c, of int labels.
-        average: `None` for each class; "macro" for the mean of each score over the classes that occur, in `labels` or in
-            `predicted`; "micro" for the scores of all decisions together.
+        predicted: int (n,), or bool (n, c) for multi-label.
+        labels: array of the same shape.
+        num_classes: int, c; required for int labels.
+        average: `None` for the scores of each class; "macro" for the mean of each score over the classes that occur in
+            `labels` or in `predicted`; "micro" for the scores of the summed counts.
 
     Returns:
         `Scores`.
 
     Raises:
-        ValueError: shapes differ, nothing to compare, numbers that are no class, or an unknown average.
+        ValueError: different shapes, no labels, class indices out of range, or an unknown average.
 
     Reference:
         Sokolova and Lapalme, "A systematic analysis of performance measures for classification tasks", 2009, tables 3 and 4;
-        the macro F1 is the mean of those of the classes, not of two means (Opitz and Burst, "Macro F1 and Macro F1", 2019).
+        macro F1 is the mean of the classes' F1, not the F1 of mean precision and recall (Opitz and Burst, "Macro F1 and
+        Macro F1", 2019).
 
     Example:
         >>> precision_recall_f1([0, 1, 1, 1], [0, 0, 1, 1], 2).f1
@@ -121,7 +122,7 @@ def precision_recall_f1(predicted, labels, num_classes=None, average=None):
 
 
 def matthews_correlation(predicted, labels, num_classes):
-    """Matthews' correlation of two sets of classes, which is Pearson's of 0 and 1 where there are two.
+    """Matthews correlation coefficient; for two classes it is the Pearson correlation of 0 and 1.
 
     Args:
         predicted: int (n,).
@@ -129,7 +130,7 @@ def matthews_correlation(predicted, labels, num_classes):
         num_classes: int.
 
     Returns:
-        float in -1 .. 1; 0 where all are of one class.
+        float in [-1, 1]; 0 if all labels or all predictions are of one class.
 
     Raises:
         ValueError: see `confusion_matrix`.
@@ -149,17 +150,17 @@ def matthews_correlation(predicted, labels, num_classes):
 
 
 def pearson(predicted, labels):
-    """Pearson's correlation of two rows of numbers.
+    """Pearson correlation.
 
     Args:
         predicted: float (n,).
         labels: float (n,).
 
     Returns:
-        float in -1 .. 1; 0 where either is constant, so says nothing of the other.
+        float in [-1, 1]; 0 if either is constant.
 
     Raises:
-        ValueError: shapes differ, or nothing to compare.
+        ValueError: different shapes, or no labels.
 
     Example:
         >>> round(pearson([1, 2, 3], [2, 4, 7]), 4)
@@ -173,17 +174,17 @@ def pearson(predicted, labels):
 
 
 def spearman(predicted, labels):
-    """Spearman's correlation: Pearson's of the ranks, where equal numbers share the mean of theirs.
+    """Spearman correlation: the Pearson correlation of the ranks; equal numbers have their mean rank.
 
     Args:
         predicted: float (n,).
         labels: float (n,).
 
     Returns:
-        float in -1 .. 1; 0 where either is constant.
+        float in [-1, 1]; 0 if either is constant.
 
     Raises:
-        ValueError: shapes differ, or nothing to compare.
+        ValueError: different shapes, or no labels.
 
     Example:
         >>> spearman([1, 10, 100], [1, 2, 3])
@@ -193,7 +194,7 @@ def spearman(predicted, labels):
 
 
 def normalized_answer(text):
-    """An answer as SQuAD compares it: lower case, without ASCII punctuation, English articles and spare spaces.
+    """Normalizes an answer as SQuAD does: lower case, without ASCII punctuation, English articles and extra spaces.
 
     Args:
         text: str.
@@ -214,20 +215,20 @@ def normalized_answer(text):
 def answer_scores(answers, references):
     """Exact match and F1 of answers to questions, as SQuAD's scripts compute them.
 
-    Each answer counts by the reference that it is nearest to; F1 is that of the words the two share. Where there is no
-    answer in the context, both scores are 1 for saying so and 0 for anything else; where there is one, 0 for saying that
-    there is none. Of SQuAD 1.1, all of whose questions have answers, the scores are those of its own script.
+    The best reference counts for each answer; F1 is over words. For a question without an answer both scores are 1 for ""
+    and 0 for anything else; for a question with an answer, "" scores 0. For SQuAD 1.1, where all questions have answers, the
+    scores are those of its script.
 
     Args:
         answers: list of str, "" for no answer.
-        references: list of lists of str, all that is right for each; an empty one where there is no answer.
+        references: list of lists of str, the correct answers of each question; empty for a question without an answer.
 
     Returns:
-        dict of floats in 0 .. 1: "exact_match" and "f1"; and the same of the questions with an answer alone
-        ("answerable_exact_match", "answerable_f1") and of those without ("unanswerable_accuracy"), if there are both.
+        dict of floats in [0, 1]: "exact_match" and "f1"; if there are questions with and without an answer, also
+        "answerable_exact_match" and "answerable_f1" for those with an answer, and "unanswerable_accuracy" for the others.
 
     Raises:
-        ValueError: not as many references as answers, or none.
+        ValueError: different numbers of answers and references, or no answers.
 
     Reference:
         Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text", EMNLP 2016, section 6.1, and "Know
@@ -243,7 +244,7 @@ def answer_scores(answers, references):
         raise ValueError("Expected at least one answer. Received: none")
     exact, shared, answerable = [], [], []
     for answer, right in zip(answers, references, strict=True):
-        # A reference of articles and punctuation alone cannot be met by words: `evaluate-v2.0.py` leaves it out.
+        # References of only articles and punctuation are dropped, as in `evaluate-v2.0.py`.
         wanted = [words for words in (normalized_answer(text).split() for text in right) if words]
         found = normalized_answer(answer).split()
         answerable.append(bool(wanted))
@@ -258,20 +259,21 @@ def answer_scores(answers, references):
 
 
 def entities(tags):
-    """Finds the entities that the tags of a sentence mark.
+    """Finds the entities in the tags of a sentence.
 
-    Tags are "O", outside of all entities, or one of BIO, BIOES, BMES or BILOU, alone or with a type: "B-PER". An entity goes
-    on while its type does and its words do not say that they begin or end one. It is read leniently, as conlleval and
-    seqeval (but for its strict mode) do: an entity also begins at I or E, where none of its type is open.
+    Tags are "O", outside of all entities, or those of BIO, BIOES, BMES or BILOU, with or without a type: "B-PER". Tags are
+    read leniently, as by conlleval and seqeval (except in its strict mode): an entity also begins at I or E if no entity of
+    its type is open.
 
     Args:
         tags: list of str.
 
     Returns:
-        list of (type, begin, end): str, "" if the tags have none; the numbers of the first word and of that after the last.
+        list of (type, begin, end): the type, "" for tags without types; the index of the first word; the index after the
+        last word.
 
     Raises:
-        ValueError: what is no such tag.
+        ValueError: an invalid tag.
 
     Reference:
         Tjong Kim Sang and De Meulder, "Introduction to the CoNLL-2003 Shared Task", 2003, and its conlleval.
@@ -298,18 +300,18 @@ def entities(tags):
 
 
 def entity_scores(predicted, labels):
-    """Precision, recall and F1 of entities: one is found if its type, its first and its last word are right.
+    """Precision, recall and F1 of entities; an entity is correct if its type, its first and its last word are.
 
     Args:
         predicted: list of lists of str, the tags of each sentence, see `entities`.
-        labels: the same.
+        labels: list of lists of str, of the same lengths.
 
     Returns:
-        dict: "micro", `Scores` of all entities, which CoNLL-2003 reports; "macro", their mean over the types; "types", a
-        dict {type: `Scores`}, in order.
+        dict: "micro", the `Scores` of all entities, as reported for CoNLL-2003; "macro", the mean over the types; "types", a
+        dict {type: `Scores`}, sorted.
 
     Raises:
-        ValueError: not as many sentences, or tags in one, as there are labels; no sentences; what is no tag.
+        ValueError: different numbers of sentences or of tags, no sentences, or an invalid tag.
 
     Reference:
         See `entities`; the averages are seqeval's.
@@ -319,7 +321,7 @@ def entity_scores(predicted, labels):
         0.5
     """
     if len(predicted) != len(labels) or not len(labels):
-        raise ValueError(f"Expected tags of as many sentences, and some. Received: {len(predicted)} for {len(labels)}")
+        raise ValueError(f"Expected tags for the same sentences, at least one. Received: {len(predicted)} for {len(labels)}")
     right, said, true = collections.Counter(), collections.Counter(), collections.Counter()
     for number, (tags, wanted) in enumerate(zip(predicted, labels, strict=True)):
         if len(tags) != len(wanted):
@@ -338,7 +340,7 @@ def entity_scores(predicted, labels):
 
 
 def _scores(right, said, true):
-    """Precision, recall and F1 of counts; floats, or arrays."""
+    """Precision, recall and F1 from counts; floats, or arrays."""
     scores = [_share(right, said), _share(right, true), _share(2 * right, said + true)]
     return Scores(*(float(score) if np.ndim(score) == 0 else score for score in scores))
 
@@ -348,7 +350,7 @@ def _share(part, whole):
 
 
 def _overlap(answer, reference):
-    """F1 of the words that two answers share, as often as both have them."""
+    """F1 of the words of two answers, counted with multiplicity."""
     shared = (collections.Counter(answer) & collections.Counter(reference)).total()
     return 2 * shared / (len(answer) + len(reference))
 
@@ -363,7 +365,7 @@ def _ranks(values):
 def _alike(predicted, labels):
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     if predicted.shape != labels.shape:
-        raise ValueError(f"Expected predictions shaped as the labels, {labels.shape}. Received: {predicted.shape}")
+        raise ValueError(f"Expected predictions of the shape of the labels, {labels.shape}. Received: {predicted.shape}")
     if not labels.size:
         raise ValueError(f"Expected at least one label. Received: none, of shape {labels.shape}")
     return predicted, labels
@@ -373,5 +375,5 @@ def _classes(values, num_classes, name):
     values = np.asarray(values)
     wrong = values[(values < 0) | (values >= num_classes)]
     if wrong.size:
-        raise ValueError(f"Expected classes below {num_classes}. Received: {name} with {wrong[0]}")
+        raise ValueError(f"Expected classes from 0 to {num_classes - 1}. Received: {name} with {wrong[0]}")
     return values

@@ -1,7 +1,7 @@
-"""Is the text right, and do its alignments sit where they should? Metrics from their published definitions.
+"""Metrics of generated text and of alignments, by their published definitions.
 
-Error rates and exact match are shares in 0 .. 1; BLEU and chrF, as everywhere, 0 .. 100. Where several answers are
-right, references are a list of answers for each hypothesis.
+Error rates and exact match are between 0 and 1; BLEU and chrF, as usual, between 0 and 100. References are a list of correct
+answers for each hypothesis.
 """
 
 import re
@@ -12,24 +12,24 @@ from shared_layers.runtime import unknown_name
 
 _PAIRS_AT_ONCE = 4096
 _ROUGE = ("rouge1", "rouge2", "rougeL")
-# A word, or one character of a script that is written without spaces.
+# A word, or a single character of a script without spaces.
 _ROUGE_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
 def edit_distances(hypotheses, references):
-    """Levenshtein distances: the fewest insertions, deletions and substitutions that make one sequence the other.
+    """Levenshtein distances: the minimum number of insertions, deletions and substitutions between sequences.
 
-    All pairs are compared at once, a row of their tables at a time: 13 000 pronunciations take a tenth of a second.
+    The computation is vectorized over pairs: 13 000 pronunciations take a tenth of a second.
 
     Args:
         hypotheses: list of sequences of symbols (a str is a sequence of characters, a list of str one of words).
-        references: list of sequences, as many.
+        references: list of sequences, one for each hypothesis.
 
     Returns:
         int64 (n,).
 
     Raises:
-        ValueError: there are more of the one than of the other.
+        ValueError: different numbers of hypotheses and references.
 
     Reference:
         Wagner and Fischer, "The String-to-String Correction Problem", Journal of the ACM 1974.
@@ -41,7 +41,7 @@ def edit_distances(hypotheses, references):
     _check_as_many(hypotheses, references)
     lengths = np.array([max(map(len, pair)) for pair in zip(hypotheses, references, strict=True)], "int64")
     distances = np.zeros(len(hypotheses), "int64")
-    order = np.argsort(lengths, kind="stable")  # so that the pairs compared at once are of like length
+    order = np.argsort(lengths, kind="stable")  # compare pairs of similar length together
     for start in range(0, len(order), _PAIRS_AT_ONCE):
         rows = order[start : start + _PAIRS_AT_ONCE]
         distances[rows] = _distances([hypotheses[row] for row in rows], [references[row] for row in rows])
@@ -49,16 +49,16 @@ def edit_distances(hypotheses, references):
 
 
 def phoneme_error_rate(hypotheses, references):
-    """PER: edits to the nearest right answer, over the symbols of that answer, both summed over all words.
+    """PER: edit distance to the nearest reference, divided by the length of that reference, both summed over all words.
 
-    Of answers that are equally near, the first counts.
+    Of equally near references the first counts.
 
     Args:
         hypotheses: list of sequences of symbols; a str is split at spaces: "K AE T".
-        references: list of lists of such sequences, all that is right for each hypothesis.
+        references: list of lists of such sequences, the correct answers for each hypothesis.
 
     Returns:
-        float, at least 0 (and above 1 where more is wrong than was asked for).
+        float, at least 0; it can exceed 1.
 
     Raises:
         ValueError: see `word_error_rate`, or all references are empty.
@@ -72,24 +72,24 @@ def phoneme_error_rate(hypotheses, references):
     """
     distances, lengths = _nearest(hypotheses, references)
     if not lengths.sum():
-        raise ValueError(f"Expected references with symbols in them. Received: {len(lengths)} empty ones")
+        raise ValueError(f"Expected references with at least one symbol. Received: {len(lengths)} empty ones")
     return float(distances.sum() / lengths.sum())
 
 
 def word_error_rate(hypotheses, references):
-    """WER of pronunciations: the share of words whose pronunciation equals none of the right ones.
+    """WER of pronunciations: the fraction of words whose pronunciation equals none of the references.
 
-    (Speech recognition means something else by this name: edits over words.)
+    (In speech recognition, WER is the edit distance in words.)
 
     Args:
         hypotheses: list of sequences of symbols; a str is split at spaces.
-        references: list of lists of such sequences, all that is right for each hypothesis.
+        references: list of lists of such sequences, the correct answers for each hypothesis.
 
     Returns:
-        float in 0 .. 1.
+        float in [0, 1].
 
     Raises:
-        ValueError: nothing to compare, not as many references as hypotheses, or a hypothesis without a reference.
+        ValueError: no hypotheses, different numbers of hypotheses and references, or a hypothesis without a reference.
 
     Reference:
         Yao and Zweig, Interspeech 2015.
@@ -102,14 +102,14 @@ def word_error_rate(hypotheses, references):
 
 
 def exact_match(hypotheses, references):
-    """The share of hypotheses that equal one of their references, character by character.
+    """The fraction of hypotheses that equal one of their references.
 
     Args:
         hypotheses: list of str.
         references: list of lists of str.
 
     Returns:
-        float in 0 .. 1.
+        float in [0, 1].
 
     Raises:
         ValueError: see `word_error_rate`.
@@ -127,11 +127,11 @@ def bleu(hypotheses, references, tokenize="13a"):
 
     Args:
         hypotheses: list of str.
-        references: list of lists of str; there may be more for some hypotheses than for others.
+        references: list of lists of str; their number can differ between hypotheses.
         tokenize: str, one of sacrebleu's tokenizers: "13a" (the default of WMT), "intl", "zh" (Chinese), "char", "none".
 
     Returns:
-        float in 0 .. 100.
+        float in [0, 100].
 
     Raises:
         ValueError: an unknown tokenizer, or see `word_error_rate`.
@@ -156,10 +156,10 @@ def chrf(hypotheses, references, word_order=0):
     Args:
         hypotheses: list of str.
         references: list of lists of str.
-        word_order: int, word n-grams up to this count too; 2 is chrF++.
+        word_order: int, the maximum order of additional word n-grams; 2 for chrF++.
 
     Returns:
-        float in 0 .. 100.
+        float in [0, 100].
 
     Raises:
         ValueError: see `word_error_rate`.
@@ -177,18 +177,18 @@ def chrf(hypotheses, references, word_order=0):
 
 
 def rouge(hypotheses, references, variants=_ROUGE):
-    """ROUGE F1, the mean over all summaries, as `keras_nlp` computes it; without stemming.
+    """ROUGE F1, averaged over all summaries, as `keras_nlp` computes it; without stemming.
 
-    `keras_nlp` knows the letters a-z and digits alone; here words in all scripts count, and each character of Chinese
-    and Japanese. English scores are the same as without that.
+    `keras_nlp` keeps only the letters a-z and digits; here words of all scripts count, and each character of Chinese and
+    Japanese. English scores are those of `keras_nlp`.
 
     Args:
         hypotheses: list of str.
-        references: list of lists of str; of several the one counts that gives the highest score.
+        references: list of lists of str; the one with the highest score counts.
         variants: iterable of "rouge1", "rouge2" and "rougeL".
 
     Returns:
-        dict, {variant: float in 0 .. 1}.
+        dict {variant: float in [0, 1]}.
 
     Raises:
         ValueError: an unknown variant, or see `word_error_rate`.
@@ -221,20 +221,20 @@ def rouge(hypotheses, references, variants=_ROUGE):
 
 
 def alignment_error_rate(links, sure, possible=None):
-    """AER: 1 - (|A & S| + |A & P|) / (|A| + |S|), counted over all sentences.
+    """AER: 1 - (|A & S| + |A & P|) / (|A| + |S|), over the links of all sentences.
 
-    Sure links have to be found; possible ones may be. Sure links are possible, whether listed as such or not.
+    Sure links must be found, possible links may be. Sure links are always possible.
 
     Args:
-        links: list of iterables of (source index, target index), A, what is judged, one for each sentence.
-        sure: list of the same, S.
-        possible: list of the same, P; `None` for none beyond the sure.
+        links: list of iterables of (source index, target index), the predicted links A, one iterable for each sentence.
+        sure: list of such iterables, the sure links S.
+        possible: list of such iterables, the possible links P; `None` for the sure ones only.
 
     Returns:
-        float in 0 .. 1, 0 is best.
+        float in [0, 1], 0 is best.
 
     Raises:
-        ValueError: not as many sentences in each, or no link in `links` and `sure`.
+        ValueError: different numbers of sentences, or no links in `links` and `sure`.
 
     Reference:
         Och and Ney, "A Systematic Comparison of Various Statistical Alignment Models", Computational Linguistics 2003,
@@ -247,7 +247,7 @@ def alignment_error_rate(links, sure, possible=None):
     possible = [()] * len(sure) if possible is None else possible
     for name, given in {"sure": sure, "possible": possible}.items():
         if len(given) != len(links):
-            raise ValueError(f"Expected {name} links of {len(links)} sentences. Received: those of {len(given)}")
+            raise ValueError(f"Expected {name} links for {len(links)} sentences. Received: {len(given)} sentences")
     agreed = total = 0
     for found, certain, allowed in zip(links, sure, possible, strict=True):
         found, certain = set(map(tuple, found)), set(map(tuple, certain))
@@ -255,25 +255,25 @@ def alignment_error_rate(links, sure, possible=None):
         agreed += len(found & certain) + len(found & allowed)
         total += len(found) + len(certain)
     if not total:
-        raise ValueError(f"Expected links to judge. Received: none in {len(links)} sentences")
+        raise ValueError(f"Expected at least one link. Received: none in {len(links)} sentences")
     return 1 - agreed / total
 
 
 def _distances(hypotheses, references):
-    """`edit_distances` of few pairs, whose padding does not matter."""
+    """`edit_distances` of pairs of similar length."""
     numbers = {}
     hypothesis_ids = _padded(hypotheses, numbers, -1)  # n p
     reference_ids = _padded(references, numbers, -2)  # n r
     hypothesis_lengths = np.array([len(sequence) for sequence in hypotheses])
     reference_lengths = np.array([len(sequence) for sequence in references])
     columns = np.arange(reference_ids.shape[1] + 1)
-    row = np.tile(columns, (len(references), 1))  # n r+1, to the first 0 symbols of the hypothesis
+    row = np.tile(columns, (len(references), 1))  # n r+1, distances to an empty hypothesis
     result = reference_lengths.copy()
     for index in range(hypothesis_ids.shape[1]):
         substituted = row[:, :-1] + (hypothesis_ids[:, index, None] != reference_ids)
         row = row + 1
         row[:, 1:] = np.minimum(row[:, 1:], substituted)
-        # Insertions go along the row at 1 each: the least of what lies left, by where it lies.
+        # Insertions along the row cost 1 each: a running minimum, relative to the column.
         row = np.minimum.accumulate(row - columns, axis=1) + columns
         ended = np.flatnonzero(hypothesis_lengths == index + 1)
         result[ended] = row[ended, reference_lengths[ended]]
@@ -281,7 +281,7 @@ def _distances(hypotheses, references):
 
 
 def _padded(sequences, numbers, padding):
-    """Sequences as an int64 array of the symbols' numbers, which are dealt out in `numbers`."""
+    """Sequences as an int64 array of symbol indices, which are assigned in `numbers`."""
     array = np.full((len(sequences), max(map(len, sequences))), padding, "int64")
     for row, sequence in enumerate(sequences):
         array[row, : len(sequence)] = [numbers.setdefault(symbol, len(numbers)) for symbol in sequence]
@@ -289,7 +289,7 @@ def _padded(sequences, numbers, padding):
 
 
 def _nearest(hypotheses, references):
-    """The distance of each hypothesis from its nearest reference, and that reference's length; int64 (n,) both."""
+    """The distance of each hypothesis to its nearest reference, and the length of that; int64 (n,) both."""
     _check_references(hypotheses, references)
     counts = [len(right) for right in references]
     given = [_symbols(hypothesis) for hypothesis, count in zip(hypotheses, counts, strict=True) for _ in range(count)]
@@ -312,7 +312,7 @@ def _corpus_score(metric, hypotheses, references):
 
 
 def _numbered_words(*texts):
-    """The texts with each word replaced by its number, in characters that `keras_nlp` knows."""
+    """The texts with each word replaced by its index in digits, which `keras_nlp` keeps."""
     numbers = {}
     return [
         " ".join(str(numbers.setdefault(word, len(numbers))) for word in _ROUGE_TOKEN.findall(text.lower()))
@@ -332,5 +332,5 @@ def _check_references(hypotheses, references):
     for index, right in enumerate(references):
         if isinstance(right, str) or not len(right):
             raise ValueError(
-                f"Expected a list of right answers for each hypothesis. Received: references[{index}]={right!r}"
+                f"Expected a list of correct answers for each hypothesis. Received: references[{index}]={right!r}"
             )

@@ -1,22 +1,22 @@
-"""A loop over time whose gradient every compiler of both backends can take."""
+"""A differentiable loop over time for both backends, also under XLA."""
 
 import keras
 from keras import ops, tree
 
 
 def scan(step, carried, inputs):
-    """Runs a step over the first axis of the inputs, as `jax.lax.scan` does.
+    """Runs a step over the first axis of the inputs, like `jax.lax.scan`.
 
-    Under TensorFlow `keras.ops.scan` stacks what is carried whatever a step returns, and XLA cannot compile its gradient, as
-    its loop has no stated end.
+    On TensorFlow `keras.ops.scan` stacks the carry instead of the outputs, and XLA cannot compile its gradient, as its loop
+    has no static bound.
 
     Args:
-        step: function of what is carried and the inputs at one time -> carried, outputs; nested tensors.
-        carried: nested tensors, whose structure, shapes and dtypes no step changes.
+        step: function (carry, inputs of one step) -> (carry, outputs); nested tensors.
+        carried: nested tensors, the initial carry; steps keep its structure, shapes and dtypes.
         inputs: nested tensors (t, ...), t at least 1.
 
     Returns:
-        What is carried in the end, and the outputs (t, ...).
+        tuple: the final carry, and the outputs (t, ...).
 
     Example:
 
@@ -40,7 +40,7 @@ def scan(step, carried, inputs):
         carried, outputs = step(carried, tree.map_structure(lambda x: x[index], inputs))
         return index + 1, carried, tree.map_structure(lambda x, output: x.write(index, output), written, outputs)
 
-    # the first step stands before the loop: it tells the shapes and dtypes of the outputs
+    # the first step is outside the loop, to get the shapes and dtypes of the outputs
     carried, outputs = step(carried, tree.map_structure(lambda x: x[0], inputs))
     written = tree.map_structure(lambda output: array(output).write(0, output), outputs)
     _, carried, written = tf.while_loop(

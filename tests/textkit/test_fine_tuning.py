@@ -283,7 +283,7 @@ def test_refuses_a_model_without_classes(tmp_path):
         run(tmp_path / "run", model=MaskedLanguageModel(**sizes))
     with pytest.raises(ValueError, match=r"^Unknown split; did you mean 'test'"):
         evaluate_labels(make_model("classify"), labels.reviews(100), "tset")
-    with pytest.raises(ValueError, match=r"^Expected a number of at least 0\. Received: num_errors=-1$"):
+    with pytest.raises(ValueError, match=r"^Expected at least 0\. Received: num_errors=-1$"):
         evaluate_labels(make_model("classify"), labels.reviews(100), num_errors=-1)
 
 

@@ -70,13 +70,13 @@ class TestClasses:
         assert label_metrics.precision_recall_f1(nothing, nothing, average="macro") == (0, 0, 0)
 
     def test_what_cannot_be_compared_is_refused(self):
-        with pytest.raises(ValueError, match=r"shaped as the labels, \(3,\). Received: \(2,\)"):
+        with pytest.raises(ValueError, match=r"of the shape of the labels, \(3,\). Received: \(2,\)"):
             label_metrics.accuracy([0, 1], [0, 1, 1])
         with pytest.raises(ValueError, match=r"at least one label. Received: none, of shape \(0,\)"):
             label_metrics.accuracy([], [])
-        with pytest.raises(ValueError, match=r"classes below 2. Received: predicted with 2"):
+        with pytest.raises(ValueError, match=r"classes from 0 to 1. Received: predicted with 2"):
             label_metrics.confusion_matrix([0, 2], [0, 1], 2)
-        with pytest.raises(ValueError, match=r"classes below 2. Received: labels with -1"):
+        with pytest.raises(ValueError, match=r"classes from 0 to 1. Received: labels with -1"):
             label_metrics.confusion_matrix([0, 1], [0, -1], 2)
         with pytest.raises(ValueError, match=r"Unknown average; did you mean 'macro' or 'micro'\?"):
             label_metrics.precision_recall_f1([0], [0], 1, average="makro")
@@ -116,7 +116,7 @@ class TestCorrelations:
     def test_a_constant_says_nothing(self, correlation):
         assert correlation([0.1] * 3, [1, 2, 3]) == 0
         assert correlation([1, 2, 3], [0.1] * 3) == 0
-        with pytest.raises(ValueError, match=r"shaped as the labels, \(2,\). Received: \(1,\)"):
+        with pytest.raises(ValueError, match=r"of the shape of the labels, \(2,\). Received: \(1,\)"):
             correlation([1], [1, 2])
 
 
@@ -234,7 +234,7 @@ class TestEntities:
         assert label_metrics.entity_scores([["O"]], [["O"]]) == {"micro": (0, 0, 0), "macro": (0, 0, 0), "types": {}}
 
     def test_what_cannot_be_compared_is_refused(self):
-        with pytest.raises(ValueError, match=r"tags of as many sentences, and some. Received: 1 for 2"):
+        with pytest.raises(ValueError, match=r"tags for the same sentences, at least one. Received: 1 for 2"):
             label_metrics.entity_scores([["O"]], [["O"], ["O"]])
         with pytest.raises(ValueError, match=r"and some. Received: 0 for 0"):
             label_metrics.entity_scores([], [])

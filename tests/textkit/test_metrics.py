@@ -81,13 +81,13 @@ class TestPronunciations:
             metric([], [])
         with pytest.raises(ValueError, match=r"as many references as hypotheses. Received: 2 for 1"):
             metric(["a"], [["a"], ["b"]])
-        with pytest.raises(ValueError, match=r"right answers for each hypothesis. Received: references\[1\]=\[\]"):
+        with pytest.raises(ValueError, match=r"correct answers for each hypothesis. Received: references\[1\]=\[\]"):
             metric(["a", "b"], [["a"], []])
-        with pytest.raises(ValueError, match=r"right answers for each hypothesis. Received: references\[0\]='a'"):
+        with pytest.raises(ValueError, match=r"correct answers for each hypothesis. Received: references\[0\]='a'"):
             metric(["a"], ["a"])
 
     def test_empty_references_have_no_rate(self):
-        with pytest.raises(ValueError, match=r"references with symbols in them. Received: 1 empty ones"):
+        with pytest.raises(ValueError, match=r"references with at least one symbol. Received: 1 empty ones"):
             metrics.phoneme_error_rate(["K"], [[""]])
 
 
@@ -189,9 +189,9 @@ class TestAlignmentErrorRate:
         assert metrics.alignment_error_rate([[(0, 1)]], [[(1, 0)]]) == 1  # source before target
 
     def test_what_cannot_be_judged_is_refused(self):
-        with pytest.raises(ValueError, match=r"sure links of 2 sentences. Received: those of 1"):
+        with pytest.raises(ValueError, match=r"sure links for 2 sentences. Received: 1 sentences"):
             metrics.alignment_error_rate([[], []], [[]])
-        with pytest.raises(ValueError, match=r"possible links of 1 sentences. Received: those of 2"):
+        with pytest.raises(ValueError, match=r"possible links for 1 sentences. Received: 2 sentences"):
             metrics.alignment_error_rate([[(0, 0)]], [[]], [[], []])
-        with pytest.raises(ValueError, match=r"links to judge. Received: none in 1 sentences"):
+        with pytest.raises(ValueError, match=r"at least one link. Received: none in 1 sentences"):
             metrics.alignment_error_rate([[]], [[]])
