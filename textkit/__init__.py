@@ -1,11 +1,11 @@
-"""Text encoders with their heads, and sequence-to-sequence models, that show what they attend to.
+"""Text encoders with heads, and sequence-to-sequence models, with their attention.
 
-The names load on first use, so that `import textkit` stays light: neither tensorflow-datasets nor keras-nlp is imported.
+Heavy modules are imported on first use: `import textkit` imports neither tensorflow-datasets nor keras-nlp.
 """
 
 import importlib
 
-import shared_layers  # noqa: F401 -- first: it keeps TensorFlow's log out of the commands' terminals
+import shared_layers  # noqa: F401 -- first: it silences TensorFlow's log
 from textkit.causal_lm import CausalLM
 from textkit.encoder import TextEncoder
 from textkit.heads import MaskedLanguageModel, SentenceEncoder, SpanClassifier, TextClassifier, TokenClassifier

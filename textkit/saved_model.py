@@ -1,4 +1,4 @@
-"""SavedModels that take strings: of a translator, here, and of models on an encoder; TensorFlow only."""
+"""Export as a SavedModel with string inputs: translators, and models on a `TextEncoder`; TensorFlow only."""
 
 import tensorflow as tf
 
@@ -7,17 +7,20 @@ from textkit.text_saved_model import export_text_model
 from textkit.translator import READINGS, Translator, source_positions
 from textkit.vocabulary import END, PAD
 
-_BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"  # what `str.strip` takes away
+_BLANK = r"[\t-\r\x1c-\x20\x{85}\p{Z}]*"  # the characters that `str.strip` removes
 
 
 def export(model, path, *options, **named_options):
-    """Writes a translator, or a `TextEncoder` or a model with a head on one, as a SavedModel.
+    """Exports a translator, a `TextEncoder` or a model with a head on one as a SavedModel.
 
     Args:
         model: `textkit.Translator`, see `export_translator`; or a model, see `textkit.text_saved_model.export_text_model`.
         path: str or path-like, a folder.
-        *options: those of the function.
-        **named_options: the same.
+        *options: options of that function.
+        **named_options: options of that function.
+
+    Raises:
+        ValueError: see that function.
     """
     write = export_translator if isinstance(model, Translator) else export_text_model
     write(model, path, *options, **named_options)
@@ -36,32 +39,31 @@ def export_translator(
     top_p=None,
     max_length=None,
 ):
-    """Writes a translator as a SavedModel, which loads where neither these packages nor Keras is.
+    """Exports a translator as a SavedModel that loads without these packages and without Keras.
 
-    Its signatures, with the vocabularies inside, give what `Translator.translate` gives:
+    It includes the vocabularies. Its signatures return what `Translator.translate` returns:
 
     - `serving_default` (texts: string (b,), UTF-8) -> text string (b,), and score float32 (b,), its log-probability;
-    - `explain` (texts: the same) -> the same, source_tokens string (b, s) and target_tokens string (b, t), as many as the
-      longest of the batch has, "" after the end of the others; and alignment float32 (b, t, s), zero where a token is "".
+    - `explain` (texts: the same) -> the same, source_tokens string (b, s) and target_tokens string (b, t), padded with ""
+      to the longest of the batch; and alignment float32 (b, t, s), zero for "" tokens.
 
-    A server has nobody to warn: texts of more tokens than the model has positions are truncated, what the vocabulary lacks
-    is read as unknown, and a text with nothing in it is answered by "" with score 0.
+    There are no warnings in a SavedModel: texts longer than the model's positions are truncated, unknown symbols are read as
+    unknown, and a blank text gives "" with score 0.
 
-    Subwords are read by TensorFlow Text: whoever loads the SavedModel has to `import tensorflow_text` (which imports Keras)
-    before; otherwise TensorFlow says that an op of Sentencepiece is not registered. Characters and words need TensorFlow
-    alone.
+    With subwords, `import tensorflow_text` (which imports Keras) is needed before loading, otherwise TensorFlow reports that
+    a Sentencepiece op is not registered. Characters and words need only TensorFlow.
 
     Args:
         translator: a `textkit.Translator`.
-        path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
-        method: str, how answers are found, see `Translator.translate`, as the others.
-        beam_width: int.
-        reading: str, which step's attention is that of a token.
-        length_penalty: float.
-        temperature: float.
-        top_k: int or `None`.
-        top_p: float or `None`.
-        max_length: int, the most tokens of an answer, the end included; `None` for the translator's own.
+        path: str or path-like, a folder; complete or absent afterwards. An existing SavedModel is replaced.
+        method: str, the decoding method, see `Translator.translate`.
+        beam_width: int, see `Translator.translate`.
+        reading: str, see `Translator.translate`.
+        length_penalty: float, see `Translator.translate`.
+        temperature: float, see `Translator.translate`.
+        top_k: int or `None`, see `Translator.translate`.
+        top_p: float or `None`, see `Translator.translate`.
+        max_length: int, the maximum number of output tokens, the end token included; `None` for that of the translator.
 
     Raises:
         ValueError: an option out of its range, or the folder holds something else.
@@ -73,14 +75,14 @@ def export_translator(
     options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
 
     def read(texts):
-        """Ids (b, s) of the texts, s at least 1, and whether there are any (b,)."""
+        """The ids (b, s) of texts, s at least 1, and whether a text has any (b,)."""
         ids = source.encode(tf.where(tf.strings.regex_full_match(texts, _BLANK), "", texts))[:, : source_positions(model)]
         padded = ids.to_tensor(PAD)
         missing = tf.maximum(1 - tf.shape(padded)[1], 0)
         return tf.pad(padded, ((0, 0), (0, missing)), constant_values=PAD), ids.row_lengths() > 0
 
     def write(source_ids, there):
-        """What `Seq2Seq.write` gives, and the answer as the signatures have it."""
+        """The outputs of `Seq2Seq.write`, and those of `serving_default`."""
         written = model.write(source_ids, method, translator.max_length if max_length is None else max_length, **options)
         text = tf.where(there, target.to_text(written["ids"]), "")
         return written, {"text": text, "score": tf.where(there, written["scores"], 0.0)}
@@ -95,7 +97,7 @@ def export_translator(
         if reading == "shifted":
             alignment = tf.pad(alignment[:, 1:], ((0, 0), (0, 1), (0, 0)))
         lengths = written["lengths"] - tf.reduce_sum(tf.cast(written["ids"] == END, tf.int32), axis=1)
-        real = tf.sequence_mask(tf.where(there, lengths, 0))  # (b, t), t that of the longest
+        real = tf.sequence_mask(tf.where(there, lengths, 0))  # (b, t), t that of the longest text
         longest = tf.shape(real)[1]
         return {
             **answer,

@@ -1,4 +1,4 @@
-"""A model on a `TextEncoder` as a SavedModel: strings in, labels and what speaks for them out; TensorFlow only."""
+"""Export of models on a `TextEncoder` as a SavedModel: from strings to predictions and attributions; TensorFlow only."""
 
 import tensorflow as tf
 
@@ -11,42 +11,42 @@ from textkit.span_search import MAX_ANSWER
 
 
 def export_text_model(model, path, method="auto", max_length=None):
-    """Writes a `TextEncoder`, or a model with a head on one, as a SavedModel that loads where neither these packages nor
-    Keras is.
+    """Exports a `TextEncoder`, or a model with a head on one, as a SavedModel.
 
-    The tokenizer and the names of classes are inside. Its signatures take texts, string (b,), UTF-8, and give:
+    It loads without these packages and without Keras, and includes the tokenizer and the class names. Its signatures take
+    texts, string (b,), UTF-8, and return:
 
-    - `serving_default`, of a `TextClassifier` that knows one class of each text: label string (b,), probabilities float32
-      (b, c), class_names string (c,); of several classes, no label; of numbers, values float32 (b, c) alone. `serving_pairs`
-      (texts, pairs: string (b,)) is the same for two texts;
-    - of a `TokenClassifier`: tokens string (b, n), offsets int32 (b, n, 2), labels string (b, n), probabilities float32
+    - `serving_default` for a `TextClassifier`: label string (b,), probabilities float32 (b, c), class_names string (c,);
+      without label for problem "multi"; only values float32 (b, c) for "regression". `serving_pairs` (texts, pairs: string
+      (b,)) is the same for pairs of texts;
+    - for a `TokenClassifier`: tokens string (b, n), offsets int32 (b, n, 2), labels string (b, n), probabilities float32
       (b, n, c), class_names. The label of a word is that of its first token;
-    - of a `SpanClassifier`, which takes texts, the questions, and pairs, what the answers are in: answer string (b,), "" for
-      none; begin and end int32 (b,), its characters in the pair, -1 for none; score float32 (b,), the sum of two logits;
-    - of other models, what `embed` gives;
-    - `embed` (not of pairs): embedding float32 (b, d), the vector of a `SentenceEncoder`, what the head of a
-      `TextClassifier` reads, of others the mean of all tokens' states;
-    - `explain` (and `explain_pairs` of a `TextClassifier`): what `serving_default` gives, tokens, offsets, and attributions
-      float32 (b, n), of each token, by the method. It also takes target int32 (b,): of a `TextClassifier` the class to
-      explain, of a `TokenClassifier` the token whose label is explained; -1 for the predicted one, or all.
+    - for a `SpanClassifier`, with texts (the questions) and pairs (the contexts): answer string (b,), "" for none; begin and
+      end int32 (b,), character indices in the pair, -1 for none; score float32 (b,), the sum of the two logits;
+    - for other models: the outputs of `embed`;
+    - `embed` (single texts only): embedding float32 (b, d): of a `SentenceEncoder` its embedding, of a `TextClassifier` the
+      input of the head, of others the mean of all tokens' states;
+    - `explain` (and `explain_pairs` for a `TextClassifier`): the outputs of `serving_default`, tokens, offsets, and
+      attributions float32 (b, n). It also takes target int32 (b,): for a `TextClassifier` the class to explain, -1 for the
+      predicted one; for a `TokenClassifier` the token whose label is explained, -1 for all.
 
-    Offsets are characters of a text, or of its pair; -1 of special tokens and of padding, whose tokens are "[CLS]" and the
-    like, and "". A server has nobody to warn: what is too long is cut, an empty text is one without tokens.
+    Offsets are character indices in a text, or in its pair; -1 for special tokens and padding. Padding tokens are "". There
+    are no warnings in a SavedModel: longer texts are truncated, and an empty text has only special tokens.
 
-    Byte pairs (GPT-2, RoBERTa) need TensorFlow alone. Of word pieces (BERT) and sentencepiece (ALBERT), whoever loads the
-    SavedModel has to `import tensorflow_text` before (which imports Keras); otherwise TensorFlow says that an op is not
+    Byte pairs (GPT-2, RoBERTa) need only TensorFlow. For WordPiece (BERT) and sentencepiece (ALBERT), `import
+    tensorflow_text` (which imports Keras) is needed before loading, otherwise TensorFlow reports that an op is not
     registered.
 
     Args:
         model: the model, with a tokenizer.
-        path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
-        method: str, how attributions are found: the name of a function in `textkit.evidence`, or "auto":
-            "gradient_rollout", without a head "raw".
-        max_length: int, the most tokens of a text; `None` for as many as the model has learned positions for, or 512 where
-            these have no end.
+        path: str or path-like, a folder; complete or absent afterwards. An existing SavedModel is replaced.
+        method: str, the attribution method: a function in `textkit.evidence`, or "auto" for "gradient_rollout", or "raw"
+            without a head.
+        max_length: int, the maximum number of tokens of a text; `None` for the number of learned positions of the model, or
+            512 if its positions are not learned.
 
     Raises:
-        ValueError: a model without a tokenizer, or of fewer ids or positions; a method that does not exist or needs a head;
+        ValueError: a model without a tokenizer or with fewer ids or positions; an unknown method, or one that needs a head;
             a folder that holds something else.
     """
     encoder = encoder_of(model)
@@ -57,7 +57,7 @@ def export_text_model(model, path, method="auto", max_length=None):
     method = _resolve_method(method, read)
 
     def encode(texts, pairs=None):
-        """What the encoder reads, at least one token wide also where there are no texts; and the offsets."""
+        """The inputs of the encoder, at least one token wide also without texts; and the offsets."""
         inputs = tokenizer.encode(texts, pairs, max_length, return_offsets=True)
         missing = tf.maximum(1 - tf.shape(inputs["token_ids"])[1], 0)
         inputs = {
@@ -93,7 +93,7 @@ def export_text_model(model, path, method="auto", max_length=None):
         if row is None:
             is_read = inputs["padding_mask"] if getattr(model, "pooling", "token") == "mean" else _first(described)
             row = tf.cast(is_read, tf.float32)
-        # each token is a word of its own
+        # each token is explained as a word of its own
         words = tf.where(offsets[..., 0] >= 0, tf.range(tf.shape(offsets)[1]), -1)
         row = tf.math.divide_no_nan(row, tf.reduce_sum(row, axis=1, keepdims=True))
         evidence = METHODS[method](model, inputs, Question(row, chosen, words, tokenizer.blank_id))
@@ -124,9 +124,10 @@ def _resolve_method(method, read):
     return method
 
 
-# What a model says, in the graph; `textkit.answers` has the same for one text, of words. Each takes the model, its outputs,
-# {"tokens", "offsets"}, pairs or `None`, and the target or `None`; and gives the dict of answers, float32 (b, n) of the
-# tokens that they are read from (`None` for those of a whole text), and the weights of the logits in what is explained.
+# Predictions in the graph; `textkit.answers` has the same for the words of one text. Each function takes the model, its
+# outputs, {"tokens", "offsets"}, pairs or `None`, and the target or `None`. It returns the dict of predictions, the weights
+# float32 (b, n) of the tokens that they are read from (`None` for those of a whole text), and the weights of the logits in
+# the explained score.
 
 
 def _read_class(model, logits, described, pairs, target):
@@ -142,7 +143,7 @@ def _read_class(model, logits, described, pairs, target):
     asked = predicted
     if target is not None:
         most = model.num_classes - 1
-        tf.debugging.assert_less_equal(target, most, f"Expected a target of at most {most}, or -1 for what is predicted.")
+        tf.debugging.assert_less_equal(target, most, f"Expected a target of at most {most}, or -1 for the predicted one.")
         asked = tf.where(target < 0, predicted, target)
     return answer, None, tf.one_hot(asked, model.num_classes)
 
@@ -170,14 +171,14 @@ def _read_span(model, outputs, described, pairs, target):
     length = tf.range(count) - tf.range(count)[:, None]
     fits = (length >= 0) & (length < MAX_ANSWER) & allowed[:, :, None] & allowed[:, None]
     scores = tf.where(fits, starts[:, :, None] + ends[:, None], -1e9)
-    # no answer is the first token alone, and goes before an answer as likely
+    # "no answer" is the span of the first token, and wins ties
     scores = tf.reshape(scores, (tf.shape(starts)[0], count * count))
     scores = tf.concat([starts[:, :1] + ends[:, :1], scores[:, 1:]], axis=1)
     best = tf.argmax(scores, axis=1, output_type=tf.int32)
     first, last = best // count, best % count
     begin = tf.gather(offsets[..., 0], first, axis=1, batch_dims=1)
     end = tf.gather(offsets[..., 1], last, axis=1, batch_dims=1)
-    pairs = tf.strings.unicode_transcode(pairs, "UTF-8", "UTF-8")  # what is no UTF-8 is a character to the tokenizer
+    pairs = tf.strings.unicode_transcode(pairs, "UTF-8", "UTF-8")  # invalid UTF-8 becomes U+FFFD, as in the tokenizer
     answer = {
         "answer": tf.strings.substr(pairs, tf.maximum(begin, 0), end - begin, unit="UTF8_CHAR"),
         "begin": begin,

@@ -122,7 +122,9 @@ def test_relevance_without_a_sign_is_shown_as_shares():
 
 def test_refuses_more_weights_than_a_browser_holds():
     explanation = make("a " * 1001, layers=4)
-    with pytest.raises(ValueError, match=r"at most 12000000 weights .* Received: 12024012 weights, of texts of 1001 words"):
+    with pytest.raises(
+        ValueError, match=r"at most 12000000 attention weights .* Received: 12024012 weights, for texts of 1001 words"
+    ):
         attention_view.page([explanation])
 
 

@@ -127,7 +127,7 @@ class TestSubwords:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(ENGLISH), model_writer=written, vocab_size=37, minloglevel=2
         )
-        with pytest.raises(ValueError, match=r"to be pieces 0, 1, 2 and 3. Received: \(-1, 0, 1, 2\)"):
+        with pytest.raises(ValueError, match=r"as pieces 0, 1, 2 and 3. Received: \(-1, 0, 1, 2\)"):
             Vocabulary(written.getvalue(), "subwords")
 
 

@@ -1,4 +1,4 @@
-"""What Hugging Face calls the arguments and the tensors of each family of text models."""
+"""The names of arguments and tensors in Hugging Face checkpoints, for each family of text models."""
 
 import re
 
@@ -16,7 +16,7 @@ PROBLEMS = {
     "single_label_classification": "single",
     "multi_label_classification": "multi",
 }
-# What a configuration may say, but in one way only.
+# Options of config.json that are supported with this value only.
 EXPECTED = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
@@ -26,7 +26,7 @@ EXPECTED = {
     "scale_attn_by_inverse_layer_idx": False,
 }
 
-# Each argument's key in config.json, and its value where there is none.
+# For each argument its key in config.json, and its default.
 _BERT = {
     "vocabulary_size": ("vocab_size", 30522),
     "num_layers": ("num_hidden_layers", 12),
@@ -96,7 +96,7 @@ FIXED = {
 }
 
 PREFIX = {kind: f"{kind}." for kind in KEYS} | {"gpt2": "transformer."}
-# A layer's name, and those of its parts by the paths that their weights have here.
+# The names of a layer, and of its parts by the paths of our weights.
 LAYER = {
     "bert": "encoder.layer.{}",
     "roberta": "encoder.layer.{}",
@@ -140,7 +140,7 @@ PARTS = {
         "feed_forward_norm": "full_layer_layer_norm",
     },
     "gpt2": {
-        "self_attention/query": "attn.query",  # these three by the importer
+        "self_attention/query": "attn.query",  # these three are split off by the importer
         "self_attention/key": "attn.key",
         "self_attention/value": "attn.value",
         "self_attention/attention_output": "attn.c_proj",
@@ -151,7 +151,7 @@ PARTS = {
     },
 }
 PROJECTION = {"albert": "encoder.embedding_hidden_mapping_in", "electra": "embeddings_project"}
-# The linear map of the first token's state: the model's own, or the first of a classifier's two.
+# The pooler: that of the encoder, or the first dense layer of a classification head.
 POOLERS = {
     "bert": ("pooler.dense",),
     "roberta": ("classifier.dense", "pooler.dense"),
@@ -172,7 +172,7 @@ LINEAR_HEADS = {
     "ForTokenClassification": {},
     "ForQuestionAnswering": dict.fromkeys(KEYS, "qa_outputs"),
 }
-# The key of the dropout before a classifier, and its value where there is none; without either it is that of the encoder.
+# The key of the dropout of a classification head, and its default; `None` for the dropout of the encoder.
 _CLASSIFIER_DROPOUT = {
     **dict.fromkeys(("bert", "roberta", "electra"), ("classifier_dropout", None)),
     "albert": ("classifier_dropout_prob", 0.1),
@@ -181,7 +181,7 @@ HEAD_DROPOUT = {
     "ForSequenceClassification": {**_CLASSIFIER_DROPOUT, "distilbert": ("seq_classif_dropout", 0.2)},
     "ForTokenClassification": {**_CLASSIFIER_DROPOUT, "distilbert": ("dropout", 0.1)},
 }
-# Heads for other tasks, tied copies, poolers that nobody reads, and numbers that PyTorch keeps beside the weights.
+# Ignored tensors: other heads, copies of tied weights, unused poolers, and PyTorch buffers.
 OTHERS = re.compile(
     r"(cls|lm_head|predictions|generator_\w+|discriminator_predictions|vocab_\w+|sop_classifier|(pre_)?classifier|qa_outputs"
     r"|pooler)\.|embeddings\.(position_ids|token_type_ids)$|h\.\d+\.attn\.(masked_)?bias$"

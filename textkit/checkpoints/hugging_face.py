@@ -1,6 +1,6 @@
 """Hugging Face folders: `config.json` and safetensors of BERT, RoBERTa, DistilBERT, ALBERT, ELECTRA and GPT-2.
 
-`layout` says which tensor becomes which weight; whatever neither it nor `families.OTHERS` names is refused.
+`layout` maps tensors to weights; tensors that neither it nor `families.OTHERS` names raise an error.
 """
 
 import re
@@ -27,15 +27,16 @@ def import_hugging_face(cls, path, load_weights, overrides):
     Args:
         cls: `TextEncoder`, a model with a head on it, or `CausalLM`.
         path: `pathlib.Path` of the folder.
-        load_weights: bool, False for fresh weights.
-        overrides: dict of constructor arguments in place of the folder's.
+        load_weights: bool, False for newly initialized weights.
+        overrides: dict of constructor arguments that replace those of the folder.
 
     Returns:
-        A model of this class. What the folder has not starts anew; see `textkit.text_head.TextHead.new_head`.
+        A model of this class. A head that the folder does not have is newly initialized; see
+        `textkit.text_head.TextHead.new_head`.
 
     Raises:
-        ValueError: see `read`; or no head in the folder, and no `num_classes` for one either.
-        OSError: a file that is not there.
+        ValueError: see `read`; or the folder has no head, and `num_classes` is not given.
+        OSError: a missing file.
     """
     config, weights, has_head = read(path, load_weights, cls)
     if not has_head:
@@ -48,18 +49,18 @@ def import_hugging_face(cls, path, load_weights, overrides):
 
 
 def class_of(path):
-    """Says what a Hugging Face folder holds.
+    """Finds the class for a Hugging Face folder.
 
     Args:
         path: `pathlib.Path` of the folder.
 
     Returns:
-        The class with the folder's head; where there is none, or none that is known, `SentenceEncoder` for a folder of
-        sentence-transformers, else `CausalLM` or `TextEncoder`.
+        The class with the folder's head; `CausalLM` for GPT-2; without a known head `SentenceEncoder` for a folder of
+        sentence-transformers, else `TextEncoder`.
 
     Raises:
         ValueError: a broken `config.json`.
-        OSError: there is no such file.
+        OSError: no `config.json`.
     """
     from textkit import heads
     from textkit.causal_lm import CausalLM
@@ -81,17 +82,17 @@ def read(path, load_weights, cls):
     Args:
         path: `pathlib.Path` of the folder.
         load_weights: bool, False for the configuration alone.
-        cls: the class that is to be made.
+        cls: the class of the model.
 
     Returns:
-        config: dict, constructor arguments; those of its classes where the folder has such a head.
-        weights: dict, a weight's path in the model -> float32 array; empty without `load_weights`.
-        has_head: bool.
+        config: dict, constructor arguments, including those of the head if the folder has one for `cls`.
+        weights: dict from a weight's path in the model to a float32 array; empty without `load_weights`.
+        has_head: bool, whether the folder has a head for `cls`.
 
     Raises:
-        ValueError: a model of another family or an unknown activation; a broken file; a tensor that is missing, that
-            nobody expects, or of another shape.
-        OSError: a file that is not there.
+        ValueError: another family of models or an unknown activation; a broken file; a tensor that is missing, unexpected or
+            of another shape.
+        OSError: a missing file.
     """
     with reading_config(path):
         theirs = read_json(path / "config.json")
@@ -125,13 +126,13 @@ def read(path, load_weights, cls):
 
 
 def layout(kind, config, head=None, pooler=None):
-    """Which tensor of a Hugging Face model becomes which weight.
+    """Maps the tensors of a Hugging Face model to weights.
 
     Args:
         kind: str, Hugging Face's `model_type`.
-        config: dict, constructor arguments as `read` returns them.
-        head: str, what Hugging Face calls the head, such as "ForMaskedLM"; `None` for none.
-        pooler: str, the name of the pooler's tensors.
+        config: dict, constructor arguments as returned by `read`.
+        head: str, the suffix of the architecture, such as "ForMaskedLM"; `None` for no head.
+        pooler: str, the name of the pooler's tensors; or `None`.
 
     Yields:
         Entries of `shared_layers.runtime.to_weights`.
@@ -194,7 +195,7 @@ def _model_config(kind, theirs):
     if kind == "roberta":
         config["max_sequence_length"] -= config["pad_id"] + 1
     if kind == "electra" and config["embedding_dim"] == config["hidden_dim"]:
-        del config["embedding_dim"]  # and there is no projection
+        del config["embedding_dim"]  # then there is no projection
     if kind == "gpt2" and config["intermediate_dim"] is None:
         config["intermediate_dim"] = 4 * config["hidden_dim"]
     return config
@@ -204,7 +205,7 @@ def _has_head(kind, head, theirs):
     architectures = theirs.get("architectures") or ()
     endings = (head,)
     if head == "ForMaskedLM" and kind in ("bert", "albert"):
-        endings += ("ForPreTraining",)  # has the head for masked words, and another
+        endings += ("ForPreTraining",)  # has the masked language model head, and another
     found = head is not None and any(name.endswith(endings) for name in architectures)
     if found and head in ("ForMaskedLM", "LMHeadModel") and not theirs.get("tie_word_embeddings", True):
         raise ValueError("Expected tie_word_embeddings=True in config.json. Received: tie_word_embeddings=False")
@@ -223,19 +224,19 @@ def _head_config(head, theirs):
 
 
 def _modern(name):
-    """A tensor's name without what the first checkpoints, made with TensorFlow, called its parts."""
+    """A tensor's name, with the old TensorFlow names of layer norm parameters replaced."""
     return re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
 
 
 def _cut_positions(kind, config, tensors):
-    """RoBERTa counts positions from `pad_id` + 1 on."""
+    """Removes RoBERTa's first position embeddings, as it counts positions from `pad_id` + 1."""
     name = "embeddings.position_embeddings.weight"
     if kind == "roberta" and name in tensors:
         tensors[name] = tensors[name][config["pad_id"] + 1 :]
 
 
 def _split_gpt2(tensors):
-    """GPT-2 keeps the three projections as one, and its matrices as (in, out): as the others have them."""
+    """Converts GPT-2's tensors: splits the joint query, key and value projection, and transposes matrices to (out, in)."""
     for name in list(tensors):
         if re.fullmatch(r"h\.\d+\.(attn|mlp)\.c_\w+\.weight", name):
             tensors[name] = tensors[name].T
@@ -247,7 +248,7 @@ def _split_gpt2(tensors):
 
 
 def _tokenizer(path):
-    """The configuration of the folder's tokenizer; `None` where there is none."""
+    """The configuration of the folder's tokenizer, or `None`."""
     if not any((path / file).is_file() for file in _TOKENIZERS):
         return None
     from textkit.tokenizer import Tokenizer

@@ -1,4 +1,4 @@
-"""sentence-transformers folders: how the states of a Hugging Face model become one vector."""
+"""sentence-transformers folders: the pooling of a Hugging Face model."""
 
 from shared_layers.runtime import read_json, reading_config
 
@@ -8,16 +8,16 @@ _POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "toke
 
 
 def read_pooling(path):
-    """Reads what follows the Transformer.
+    """Reads the modules after the Transformer.
 
     Args:
         path: `pathlib.Path` of the folder.
 
     Returns:
-        dict, arguments of `SentenceEncoder`; empty where the folder says nothing.
+        dict of arguments of `SentenceEncoder`; empty for a folder without modules.
 
     Raises:
-        ValueError: another pooling, or further layers.
+        ValueError: an unsupported pooling or module.
     """
     if not (path / MODULES).is_file():
         return {}
