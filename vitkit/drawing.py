@@ -1,4 +1,4 @@
-"""Heatmaps for the eye: laid over pictures, and set out with outlines, captions and a colour bar."""
+"""Drawing of heatmaps: overlays, and figures with outlines, captions and a colour bar."""
 
 import pathlib
 
@@ -12,19 +12,19 @@ _WIDTH, _LARGEST_CELL, _GAP, _LINE, _CHARACTER, _FOOT = 10.0, 2.9, 0.06, 0.17, 0
 
 
 def overlay(picture, heatmap, alpha=0.75, colormap="inferno"):
-    """Lays a heatmap over a picture that turns grey, so that colour means heat, and dim where it is cold.
+    """Overlays a heatmap on a picture, which turns grey (so that colour means heat) and darker where the heatmap is low.
 
     Args:
         picture: uint8 (..., H, W, 3).
         heatmap: float (..., H, W) in [0, 1].
-        alpha: float in [0, 1], share of the heatmap's colour where the heatmap is 1; elsewhere in proportion.
-        colormap: str, name of a matplotlib colour map. The default's lightness grows evenly with the heat.
+        alpha: float in [0, 1], opacity of the heatmap's colour where the heatmap is 1; elsewhere proportional to it.
+        colormap: str, name of a matplotlib colour map. The default is perceptually uniform.
 
     Returns:
         uint8 (..., H, W, 3).
 
     Raises:
-        ValueError: the shapes differ, or there is no such colour map.
+        ValueError: the shapes differ, or the colour map is unknown.
 
     Example:
 
@@ -36,7 +36,7 @@ def overlay(picture, heatmap, alpha=0.75, colormap="inferno"):
     picture, heatmap = np.asarray(picture), np.asarray(heatmap, "float32")
     if picture.shape != (*heatmap.shape, 3):
         raise ValueError(
-            "Expected a picture (..., height, width, 3) and a heatmap of its height and width. "
+            "Expected a picture (..., height, width, 3) and a heatmap of the same height and width. "
             f"Received: picture.shape={picture.shape}, heatmap.shape={heatmap.shape}"
         )
     if colormap not in matplotlib.colormaps:
@@ -58,18 +58,18 @@ def grid(
     alpha=0.75,
     colormap="inferno",
 ):
-    """Draws pictures beside their heatmaps, with the object's outline, the hottest place and a colour bar.
+    """Draws pictures next to their heatmaps, with the object's outline, the maximum of the heatmap and a colour bar.
 
-    Many pictures stand side by side with their heatmaps below. Fewer pictures than panels of each (itself and
-    its heatmaps) stand below each other, with their heatmaps to the right.
+    Pictures are placed side by side with their heatmaps below. If there are fewer pictures than panels per picture
+    (itself and its heatmaps), they are placed below each other, with their heatmaps to the right.
 
     Args:
-        pictures: sequence of n uint8 (H, W, 3), of one size or of several.
-        heatmaps: dict from a title (the method's name) to a sequence of n float (H, W) in [0, 1].
+        pictures: sequence of n uint8 (H, W, 3), of one size or several.
+        heatmaps: dict, title (such as the method's name) -> sequence of n float (H, W) in [0, 1].
         masks: sequence of n bool (H, W), True = object; or `None`.
         labels: n str, the true classes; or `None`.
-        predictions: n str, what the model says; or `None`. One that differs from its label is written in red.
-        per_row: int, pictures side by side before a new block begins below.
+        predictions: n str, the predicted classes; or `None`. One that differs from its label is printed in red.
+        per_row: int, the maximum number of pictures side by side.
         alpha: float, see `overlay`.
         colormap: str, see `overlay`.
 
@@ -77,7 +77,7 @@ def grid(
         A `matplotlib.figure.Figure`, for `save`.
 
     Raises:
-        ValueError: no picture, or as many of something else as there are not pictures.
+        ValueError: no pictures, or masks, labels, predictions or heatmaps that are not n.
     """
     from matplotlib.figure import Figure
 
@@ -102,7 +102,7 @@ def grid(
     figure = Figure(figsize=page, dpi=160, facecolor="white")
 
     for index in range(count):
-        # Thinned, since to lay a heatmap over a picture takes fifty times the picture's memory.
+        # Subsampled, since an overlay takes fifty times the picture's memory.
         thin = (slice(None, None, -(-max(np.shape(pictures[index])) // _MOST_PIXELS)),) * 2
         picture = np.asarray(pictures[index])[thin]
         for panel, title in enumerate(titles):
@@ -140,14 +140,14 @@ def grid(
 
 
 def save(path, content):
-    """Writes a figure or a picture as PNG, or an array as NPY; the file is whole or absent.
+    """Writes a figure or a picture as PNG, or an array as NPY, atomically.
 
     Args:
         path: str or path-like that ends in .png or .npy.
         content: for PNG a `matplotlib.figure.Figure` or uint8 (H, W, 3); for NPY any array.
 
     Raises:
-        ValueError: the path ends otherwise.
+        ValueError: another suffix.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -157,7 +157,7 @@ def save(path, content):
         raise ValueError(f"Expected a path that ends in .png or .npy. Received: path={str(path)!r}")
     with write_aside(path) as temporary:
         if suffix == ".npy":
-            with open(temporary, "wb") as file:  # to a name np.save adds .npy where it reads .NPY
+            with open(temporary, "wb") as file:  # given a name with .NPY, np.save would append .npy
                 np.save(file, content)
         elif isinstance(content, Figure):
             content.savefig(temporary, format="png")
@@ -169,7 +169,7 @@ def _check_lengths(count, given):
     lengths = {name: len(values) for name, values in given.items() if values is not None}
     if count == 0 or any(length != count for length in lengths.values()):
         received = ", ".join(f"len({name})={length}" for name, length in {"pictures": count, **lengths}.items())
-        raise ValueError(f"Expected at least one picture, and as many of the rest. Received: {received}")
+        raise ValueError(f"Expected at least one picture, and the same number of everything else. Received: {received}")
 
 
 def _caption(label, prediction, room):
@@ -180,19 +180,19 @@ def _caption(label, prediction, room):
 
 
 def _axes(figure, left, top, width, height):
-    """Axes at a place in inches, from the upper left corner of the page."""
+    """Returns axes at a position in inches, from the upper left corner of the page."""
     page_width, page_height = figure.get_size_inches()
     bottom = page_height - top - height
     return figure.add_axes((left / page_width, bottom / page_height, width / page_width, height / page_height))
 
 
 def _write(axes, text, ink, place, offset, **alignment):
-    """Writes beside axes: at a place as fractions of them, moved by an offset in points."""
+    """Writes text next to axes: at a position in axes fractions, plus an offset in points."""
     axes.annotate(text, place, offset, "axes fraction", "offset points", fontsize=8, color=ink, **alignment)
 
 
 def _outline(axes, mask):
-    mask = np.pad(np.asarray(mask, bool), 1)  # so that the outline closes at the picture's border
+    mask = np.pad(np.asarray(mask, bool), 1)  # so that the outline is closed at the picture's border
     if mask.any():
         limits = {"xlim": axes.get_xlim(), "ylim": axes.get_ylim()}
         rows, columns = (np.arange(-1, length - 1) for length in mask.shape)
@@ -208,7 +208,7 @@ def _mark_hottest(axes, heatmap):
 
 
 def _foot(figure, page, signs, alpha, colormap):
-    """What the signs mean at the left; at the right the colour bar, drawn as heat is drawn."""
+    """Draws the legend on the left and the colour bar, rendered like the overlays, on the right."""
     length = min(3.0, page[0] / 3)
     axes = _axes(figure, page[0] - length - _GAP, page[1] - _FOOT + 0.12, length, 0.11)
     ramp = np.linspace(0, 1, 256, dtype="float32")[None]

@@ -1,7 +1,7 @@
-"""From a picture to what a model reads, and back: decoding, resizing, normalising.
+"""Image preprocessing: decoding, resizing, normalising, and mapping heatmaps back to the original picture.
 
-Written with TensorFlow, whatever the Keras backend: the same code runs eagerly, in `tf.data` and in an
-exported graph that does not know the size of its pictures.
+Written in TensorFlow, whatever the Keras backend: the same code runs eagerly, in `tf.data` and in an
+exported graph with dynamic picture sizes.
 """
 
 import io
@@ -19,7 +19,7 @@ from shared_layers.runtime import unknown_name
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
 _RESIZES = ("squash", "crop")
 
-# What undoes each EXIF orientation (tag 0x0112).
+# The transposition that undoes each EXIF orientation (tag 0x0112).
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,29 +31,28 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Pillow warns as it reads headers; `warnings.catch_warnings` swaps a list that all threads share.
+# Pillow warns while reading headers; `warnings.catch_warnings` is not thread-safe.
 _lock = threading.Lock()
 
 
 def read_image(source, max_pixels=178_956_970):
-    """Reads a picture of any kind as upright 8-bit RGB.
+    """Reads a picture of any format that Pillow knows as upright 8-bit RGB.
 
-    The EXIF orientation is applied; grey, CMYK and palette pictures become RGB; transparency is laid over
-    white; of an animation the first frame is taken; 16-bit pictures keep their upper 8 bits, and 32-bit and
-    float ones, which do not say what white is, are stretched from their least to their greatest value. Colour
-    profiles are ignored.
+    The EXIF orientation is applied; grey, CMYK and palette pictures become RGB; transparent pixels are blended with
+    white; of an animation only the first frame is read; 16-bit pictures keep their upper 8 bits; 32-bit and float
+    pictures, which have no defined white, are rescaled from their own minimum and maximum. Colour profiles are ignored.
 
     Args:
-        source: str or path of a file, or the encoded picture itself as bytes.
-        max_pixels: int, larger pictures are refused before they are decoded. The default, also the most that
-            Pillow lets through, is above any camera's and takes 0.5 GB.
+        source: str or path-like, a file; or bytes, an encoded picture.
+        max_pixels: int, larger pictures are rejected before they are decoded. The default, also Pillow's own limit,
+            is beyond any camera and takes 0.5 GB of memory.
 
     Returns:
         uint8 (H, W, 3).
 
     Raises:
-        OSError: The file does not exist or may not be read.
-        ValueError: The file is empty, corrupt, cut short, larger than `max_pixels`, or no picture.
+        OSError: The file does not exist or is not readable.
+        ValueError: The file is empty, corrupt, truncated, larger than `max_pixels`, or not a picture.
 
     Example:
         >>> buffer = io.BytesIO()
@@ -69,31 +68,31 @@ def read_image(source, max_pixels=178_956_970):
         return _decode(encoded, max_pixels)
     except Image.DecompressionBombError as error:
         raise ValueError(f"Expected a picture of at most {max_pixels} pixels. Received: source={name}") from error
-    except Exception as error:  # on corrupt data, Pillow's readers raise almost anything
+    except Exception as error:  # Pillow's decoders raise all kinds of exceptions on corrupt data
         is_other = isinstance(error, UnidentifiedImageError)
-        reason = "no picture" if is_other else " ".join(str(error).split())
-        raise ValueError(f"Expected a whole picture. Received: source={name} ({reason})") from error
+        reason = "not a picture" if is_other else " ".join(str(error).split())
+        raise ValueError(f"Expected a valid picture. Received: source={name} ({reason})") from error
 
 
 def prepare(images, image_shape, mean, std, interpolation="bilinear", resize="squash", crop_fraction=0.875):
     """Prepares pictures for a model: resizes them, scales them to [0, 1], and normalises.
 
     Args:
-        images: uint8 (b, H, W, 3), pictures of any size, in a graph also unknown; or floats, which are taken
-            to be prepared already and returned as they are.
-        image_shape: (h, w, 3), what the model reads.
-        mean: three floats, the mean of each channel, of pictures in [0, 1].
-        std: three floats, the deviation of each channel.
-        interpolation: "bilinear" or "bicubic", with antialiasing where pictures shrink, as Pillow resizes.
-        resize: "squash" resizes straight to (h, w), whatever the picture's proportions; "crop" resizes it to
-            just cover (h, w) / crop_fraction and takes the middle.
-        crop_fraction: float in (0, 1], for "crop"; 224 pixels out of 256 are 0.875.
+        images: uint8 (b, H, W, 3), pictures of any size, in a graph also an unknown one; or floats, which are assumed
+            to be prepared already and returned unchanged.
+        image_shape: (h, w, 3), the model's input shape.
+        mean: three floats, the mean of each channel, for pictures in [0, 1].
+        std: three floats, the standard deviation of each channel.
+        interpolation: "bilinear" or "bicubic", antialiased when downsampling, as in Pillow.
+        resize: "squash" resizes to (h, w), ignoring the aspect ratio; "crop" keeps the aspect ratio: it resizes the
+            picture to just cover (h, w) / crop_fraction and crops the centre.
+        crop_fraction: float in (0, 1], "crop" only; 224 of 256 pixels are 0.875.
 
     Returns:
         float32 tensor (b, h, w, 3).
 
     Raises:
-        ValueError: `images` is of another shape or dtype, or an option does not exist.
+        ValueError: another shape or dtype, an unknown `resize` or `interpolation`, `crop_fraction` out of range.
 
     Example:
         >>> white = np.full((1, 5, 7, 3), 255, "uint8")
@@ -105,7 +104,7 @@ def prepare(images, image_shape, mean, std, interpolation="bilinear", resize="sq
     dtype = tf.as_dtype(images.dtype)
     if len(images.shape) != 4 or images.shape[-1] != 3 or not (dtype.is_floating or dtype == tf.uint8):
         raise ValueError(
-            "Expected pictures (b, H, W, 3), uint8, or float if they are prepared already. "
+            "Expected pictures (b, H, W, 3), uint8, or float if already prepared. "
             f"Received: images of shape {tuple(images.shape)} and dtype {dtype.name}"
         )
     if dtype.is_floating:
@@ -129,7 +128,7 @@ def normalize(images, mean, std):
 
 
 def to_image_shape(images, image_shape, interpolation="bilinear", resize="squash", crop_fraction=0.875):
-    """Resizes pictures to the shape that a model reads: the first half of `prepare`, with its arguments.
+    """Resizes pictures to the input shape of a model: the first step of `prepare`.
 
     Args:
         images: uint8 or float32 (b, H, W, c) in [0, 255].
@@ -151,16 +150,16 @@ def to_image_shape(images, image_shape, interpolation="bilinear", resize="squash
 
 
 def to_picture(maps, picture_size, resize="squash", crop_fraction=0.875):
-    """Lays maps of prepared pictures over the pictures as they were: undoes `to_image_shape` bilinearly.
+    """Resizes heatmaps of prepared pictures to the original pictures: inverts `to_image_shape`, bilinearly.
 
     Args:
-        maps: float (b, h, w), a value for each pixel that the model saw.
-        picture_size: (H, W), ints or an int tensor (2,).
-        resize: what `prepare` was given.
-        crop_fraction: what `prepare` was given.
+        maps: float (b, h, w), one value per pixel of the model's input.
+        picture_size: (H, W) of the original pictures in pixels, ints or an int tensor (2,).
+        resize: str, as given to `prepare`.
+        crop_fraction: float, as given to `prepare`.
 
     Returns:
-        float32 tensor (b, H, W), zero where the picture was cropped away.
+        float32 tensor (b, H, W), zero outside the crop.
 
     Example:
         >>> to_picture(np.ones((1, 2, 2)), (2, 6), resize="crop", crop_fraction=1.0).numpy()
@@ -175,17 +174,17 @@ def to_picture(maps, picture_size, resize="squash", crop_fraction=0.875):
 
 
 def resample(images, size, scale, translation, interpolation="bilinear"):
-    """Scales pictures, then moves them; out pixel = in pixel * scale + translation, along each side.
+    """Scales and translates pictures: output pixel = input pixel * scale + translation, along each axis.
 
     Args:
-        images: (b, H, W, c).
-        size: (rows, columns) of the result, ints or an int tensor.
-        scale: float (2,), out pixels for each in pixel; below 1, the picture is smoothed as it shrinks.
-        translation: float (2,), in out pixels.
+        images: uint8 or float (b, H, W, c).
+        size: (rows, columns) of the result in pixels, ints or an int tensor.
+        scale: float (2,), output pixels per input pixel; below 1 the result is antialiased.
+        translation: float (2,), in output pixels.
         interpolation: "bilinear" or "bicubic".
 
     Returns:
-        float32 tensor (b, rows, columns, c), zero where there was no picture.
+        float32 tensor (b, rows, columns, c), zero outside the input picture.
     """
     if interpolation not in _KERNELS:
         raise unknown_name("interpolation", interpolation, _KERNELS)
@@ -220,7 +219,7 @@ def _decode(encoded, max_pixels):
     image = _quietly(Image.open, io.BytesIO(encoded))
     if image.width * image.height > max_pixels:
         raise Image.DecompressionBombError
-    if image.format == "TIFF":  # the one reader that warns, of sizes again, as it decodes
+    if image.format == "TIFF":  # its decoder warns too, again about sizes
         _quietly(image.load)
     else:
         image.load()
@@ -232,7 +231,7 @@ def _decode(encoded, max_pixels):
 
 
 def _quietly(function, *args):
-    """Calls a function of Pillow without its warnings, of great sizes and of odd metadata; one at a time."""
+    """Calls a function of Pillow without its warnings about large sizes and odd metadata; one thread at a time."""
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return function(*args)

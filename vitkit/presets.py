@@ -1,6 +1,6 @@
-"""Presets: the sizes of published Vision Transformers, and where their weights lie.
+"""Presets: the sizes of published Vision Transformers, and the repositories of their weights.
 
-A preset is {"config": constructor arguments} and, where weights are published, "hf": the hub's repository.
+A preset is {"config": constructor arguments} and, where weights are published, "hf": the Hugging Face repository.
 """
 
 IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}
@@ -48,7 +48,7 @@ _ARCHITECTURES = {
     },
     # Caron et al. 2021, "Emerging Properties in Self-Supervised Vision Transformers".
     **{f"dino_{size}_patch{patch}_224": _config(size, patch, **_DEIT) for size in ("small", "base") for patch in (8, 16)},
-    # Oquab et al. 2023, "DINOv2"; trained last at 518 pixels, which the table of positions keeps.
+    # Oquab et al. 2023, "DINOv2"; the last training stage was at 518 pixels, the size of the position embeddings.
     **{
         f"dinov2_{size}_patch14_518": _config(size, 14, 518, **_DINOV2, **(_GIANT if size == "giant" else {}))
         for size in ("small", "base", "large", "giant")

@@ -1,4 +1,4 @@
-"""A model as a SavedModel: pictures as they are in, probabilities and heatmaps out; TensorFlow only."""
+"""Export as a SavedModel: raw pictures in, probabilities and heatmaps out; TensorFlow only."""
 
 import tensorflow as tf
 
@@ -9,23 +9,23 @@ from vitkit.preprocessing import prepare
 
 
 def export(model, path, method="auto"):
-    """Writes a classifier as a SavedModel, which loads where neither these packages nor Keras is.
+    """Exports a classifier as a SavedModel, which loads without these packages and without Keras.
 
-    Its signatures, all with the preprocessing and the class names inside:
+    Its signatures, which include preprocessing and class names:
 
     - `serving_default` (images: uint8 (b, H, W, 3), any size) -> probabilities float32 (b, c), class_names string (c,);
-    - `serving_bytes` (images: string (b,), each an encoded JPEG or PNG, of any sizes) -> the same. The pixels are read as
-      they are stored: unlike `vitkit.preprocessing.read_image`, TensorFlow knows no EXIF orientation and drops transparency;
-    - `explain` (images: as `serving_default`; target: int32 (b,), the class to explain, -1 for the predicted one)
-      -> the same, and heatmap float32 (b, H, W) in [0, 1], the one that `vitkit.explain` draws.
+    - `serving_bytes` (images: string (b,), each an encoded JPEG or PNG, of any sizes) -> probabilities and class_names.
+      Unlike `vitkit.preprocessing.read_image`, TensorFlow's decoder ignores the EXIF orientation and drops transparency;
+    - `explain` (images: as for `serving_default`; target: int32 (b,), the class to explain, -1 for the predicted class)
+      -> probabilities, class_names and heatmap float32 (b, H, W) in [0, 1], equal to that of `vitkit.explain`.
 
     Args:
         model: a `vitkit.ViTClassifier`.
-        path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
-        method: str, how the heatmaps are found, see `vitkit.explain`.
+        path: str or path-like, the folder to write, atomically. An existing SavedModel is replaced.
+        method: str, the heatmap method, see `vitkit.explain`.
 
     Raises:
-        ValueError: the model has no head, the method does not exist, or the folder holds something else.
+        ValueError: the model has no head, the method is unknown, or the folder holds other files.
     """
     if not has_head(model):
         raise ValueError(f"Expected a classifier to export. Received: model={type(model).__name__}")

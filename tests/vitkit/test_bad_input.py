@@ -31,9 +31,12 @@ ROWS = {
     # pictures
     "a missing photo": ("explain no.jpg --model model.keras --out x.npy", r"No such file .* 'no\.jpg'"),
     "a folder for a photo": ("explain birds --model model.keras --out x.npy", r"Is a directory: 'birds'"),
-    "an empty photo": ("explain empty.jpg --model model.keras --out x.npy", r"whole picture.*empty\.jpg \(no picture\)"),
-    "a photo cut short": ("explain cut.jpg --model model.keras --out x.npy", r"whole picture.*cut\.jpg \(Truncated"),
-    "text for a photo": ("explain notes.txt --model model.keras --out x.npy", r"whole picture.*notes\.txt \(no picture\)"),
+    "an empty photo": ("explain empty.jpg --model model.keras --out x.npy", r"valid picture.*empty\.jpg \(not a picture\)"),
+    "a photo cut short": ("explain cut.jpg --model model.keras --out x.npy", r"valid picture.*cut\.jpg \(Truncated"),
+    "text for a photo": (
+        "explain notes.txt --model model.keras --out x.npy",
+        r"valid picture.*notes\.txt \(not a picture\)",
+    ),
     "a photo of 200 megapixels": (
         "explain huge.tif --model model.keras --out x.npy",
         r"at most 178956970 pixels.*huge\.tif",
@@ -50,7 +53,7 @@ ROWS = {
     "an unknown split": (f"{EVALUATE} --split tets", r"Unknown split; did you mean 'test'"),
     "an empty folder": (f"{TRAIN} --data nothing", r"two or more class folders.*classes \[\]"),
     "one class": (f"{TRAIN} --data lonely", r"two or more class folders.*classes \['crow'\]"),
-    "no picture in the split": (f"{EVALUATE} --data few --split validation", r"at least one whole picture in each split"),
+    "no picture in the split": (f"{EVALUATE} --data few --split validation", r"at least one valid picture in each split"),
     "a batch larger than the data": (f"{TRAIN} --batch-size 99", r"a batch of 1 to 14 pictures.*batch_size=99"),
     "classes that the model does not know": (f"{EVALUATE} --data strangers", r"Unknown class; .*class='dodo'"),
     # models
@@ -231,7 +234,7 @@ def test_is_one_line_and_exit_code_2(folder, command, line, message):
     ("line", "message"),
     [
         (f"{TRAIN} --learning-rate 1e38 --clip-norm 1e38 --weight-decay 1e38", r"a finite loss;.* at epoch 1, step 2$"),
-        (f"{TRAIN} --data spoilt --on-corrupt trust", r"Expected a whole picture\. Received: source=.*cut\.jpg"),
+        (f"{TRAIN} --data spoilt --on-corrupt trust", r"Expected a valid picture\. Received: source=.*cut\.jpg"),
     ],
     ids=["a lost loss", "a corrupt picture that was trusted"],
 )

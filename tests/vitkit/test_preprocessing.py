@@ -141,19 +141,19 @@ class TestReadImage:
         for share in (0.1, 0.5, 0.9):
             path = tmp_path / f"{share}.bin"
             path.write_bytes(data[: int(share * len(data))])
-            with pytest.raises(ValueError, match=rf"Expected a whole picture. Received: source=.*{share}") as caught:
+            with pytest.raises(ValueError, match=rf"Expected a valid picture. Received: source=.*{share}") as caught:
                 read_image(path)
             assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("data", [b"", b"no picture at all", bytes(1000)])
     def test_what_is_no_picture_is_refused(self, data):
-        with pytest.raises(ValueError, match=rf"Expected a whole picture. Received: source={len(data)} bytes \(no pic"):
+        with pytest.raises(ValueError, match=rf"Expected a valid picture. Received: source={len(data)} bytes \(not a pic"):
             read_image(data)
 
     def test_damaged_png_is_refused(self):
         data = bytearray(encoded(Image.fromarray(noise(HEIGHT, WIDTH, 3))))
         data[len(data) // 2] ^= 0xFF
-        with pytest.raises(ValueError, match="Expected a whole picture"):
+        with pytest.raises(ValueError, match="Expected a valid picture"):
             read_image(bytes(data))
 
     def test_missing_file_is_named(self):

@@ -1,4 +1,4 @@
-"""Data: sets by name, folders of pictures, drawn birds, and the way from these to a model."""
+"""Data: `tensorflow_datasets` by name, folders of pictures, drawn birds, and the input pipeline."""
 
 from vitkit.datasets.pipeline import pipeline
 from vitkit.datasets.sources import Source, load

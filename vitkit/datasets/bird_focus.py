@@ -1,4 +1,4 @@
-"""`bird_focus`: drawn birds in places that do or do not betray the species, for `tensorflow_datasets`.
+"""`bird_focus` for `tensorflow_datasets`: drawn birds on backgrounds that are or are not correlated with the species.
 
 >>> import vitkit
 >>> import tensorflow_datasets as tfds
@@ -17,16 +17,16 @@ from vitkit.datasets.birds.scene import draw_scene
 from vitkit.datasets.birds.species import SPECIES
 
 _DESCRIPTION = """
-Birds of eight species, drawn procedurally (posed anatomy, plumage, light) in eight kinds of textured places
-among distractors in the birds' own colours, each with its exact mask, box and background label. Most birds
-are off centre; they cover 5 to 14 % of the picture.
+Birds of eight species, drawn procedurally (posed anatomy, plumage, light) on eight kinds of textured
+backgrounds among distractors in the birds' own colours, each with its exact mask, box and background label.
+Most birds are off centre; they cover 5 to 14 % of the picture.
 
-The background follows the species as in Waterbirds: with the config's probability a bird is in its species'
-own place, otherwise in any place, all equally likely. In the configs 64, 96 and 224 (pixels) the probability
-is 0, in 64_correlated, 96_correlated and 224_correlated 0.95; 64_small has the first few hundred of 64, to try
-things. Split test_swapped shows the birds of test, row by row the same pixels wherever a bird covers them, each
-in a place that is neither the one it had in test nor its species' own: a classifier that looks at the bird
-loses nothing there.
+The background is correlated with the species as in Waterbirds: with the config's probability a bird is on its
+species' own background, otherwise on any background, all equally likely. The probability is 0 in the configs
+64, 96 and 224 (pixels) and 0.95 in 64_correlated, 96_correlated and 224_correlated; 64_small has the first few
+hundred pictures of 64, for quick checks. Split test_swapped has the birds of test in the same order, with the
+same pixels wherever a bird covers them, each on a background that is neither the one in test nor its species'
+own: a classifier that looks at the bird loses no accuracy there.
 """
 
 _CITATION = r"""
@@ -44,7 +44,7 @@ _CITATION = r"""
 }
 """  # noqa: E501
 
-# Each species' own place, in the order of SPECIES.
+# Each species' own background, in the order of SPECIES.
 HOMES = {
     "robin": "bark",
     "blue_tit": "leaves",
@@ -56,7 +56,7 @@ HOMES = {
     "mallard": "water",
 }
 
-# The birds of a split; test_swapped has those of test.
+# The random stream of each split's birds; test_swapped has those of test.
 _BIRD_STREAMS = {"train": 0, "validation": 1, "test": 2, "test_swapped": 2}
 _SWAPPED_STREAM = 3
 
@@ -67,10 +67,10 @@ class BirdFocusConfig(tfds.core.BuilderConfig):
 
     Attributes:
         size: height and width of the pictures in pixels.
-        home_probability: how often a bird is in its species' own place because of its species, in [0, 1].
-        num_train: examples of split train.
-        num_test: examples of each other split.
-        seed: every example depends on it, its split and its index, and on nothing else.
+        home_probability: probability in [0, 1] that a bird is placed on its species' own background.
+        num_train: number of examples in split train.
+        num_test: number of examples in each other split.
+        seed: random seed; an example depends only on it, on the split and on the index.
     """
 
     size: int = 64
@@ -87,8 +87,8 @@ class BirdFocus(tfds.core.GeneratorBasedBuilder):
         Sagawa et al. 2020, "Distributionally Robust Neural Networks for Group Shifts" (Waterbirds: 95 % of
         each kind of bird on its own kind of background); Kirichenko et al. 2023, "Last Layer Re-Training is
         Sufficient for Robustness to Spurious Correlations" (the same birds on other backgrounds). We differ:
-        eight species, each with a place of its own, which is among "any place" too; test keeps the
-        correlation of train, and test_swapped breaks it; everything is drawn.
+        eight species, each with its own background, which can also be drawn as "any background"; test has the
+        correlation of train, and test_swapped breaks it; all pictures are drawn.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -97,14 +97,16 @@ class BirdFocus(tfds.core.GeneratorBasedBuilder):
         *(
             BirdFocusConfig(
                 name=f"{size}{suffix}",
-                description=f"{size} x {size} pixels, own place with probability {probability}.",
+                description=f"{size} x {size} pixels, own background with probability {probability}.",
                 size=size,
                 home_probability=probability,
             )
             for suffix, probability in (("", 0.0), ("_correlated", 0.95))
             for size in (64, 96, 224)
         ),
-        BirdFocusConfig(name="64_small", description="The first pictures of 64, to try things.", num_train=256, num_test=64),
+        BirdFocusConfig(
+            name="64_small", description="The first pictures of 64, for quick checks.", num_train=256, num_test=64
+        ),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -143,11 +145,11 @@ def draw_example(config: BirdFocusConfig, split: str, index: int) -> dict:
     Args:
         config: the variant.
         split: "train", "validation", "test" or "test_swapped".
-        index: its row in the split. Species take turns, so that every split is balanced.
+        index: its index in the split. Species alternate, so that every split is balanced.
 
     Returns:
-        dict of image (size, size, 3) uint8, label str, mask (size, size, 1) uint8 (1 = bird), box round the
-        mask as shares of the picture, background str.
+        dict of image (size, size, 3) uint8, label str, mask (size, size, 1) uint8 (1 = bird), box
+        `tfds.features.BBox` around the mask as fractions of the picture, background str.
     """
     species = list(SPECIES)[index % len(SPECIES)]
     seed = [config.seed, _BIRD_STREAMS[split], index]
@@ -173,7 +175,7 @@ def _choose_place(species: str, home_probability: float, rng: np.random.Generato
 
 
 def _box(mask: np.ndarray) -> tfds.features.BBox:
-    """Returns the smallest box round the ones of a mask (size, size), as shares of its side."""
+    """Returns the bounding box of a mask (size, size), as fractions of its side."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     size = len(mask)
     return tfds.features.BBox(

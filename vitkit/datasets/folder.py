@@ -1,4 +1,4 @@
-"""Pictures in a folder of class folders."""
+"""Pictures in a folder with one folder per class."""
 
 import concurrent.futures
 import hashlib
@@ -15,7 +15,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 # The folders that may hold each split.
 _SPLIT_FOLDERS = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
-# Without these, where in [0, 1) each split ends: 80 %, 10 % and 10 % of the pictures.
+# If there are none, where in [0, 1) each split ends: 80 %, 10 % and 10 % of the pictures.
 _SPLIT_ENDS = {"train": 0.8, "validation": 0.9, "test": 1.0}
 
 _ON_CORRUPT = ("skip", "refuse", "trust")
@@ -23,27 +23,27 @@ _NAMED = 3
 
 
 def picture_folder(folder, split="train", on_corrupt="skip"):
-    """Opens a folder whose pictures lie in one folder for each class, by the name of the class.
+    """Reads labelled pictures from a folder with one folder per class, named after the class.
 
-    Either `folder/train/class/picture.jpg`, with `validation` (or `val`) and `test` beside `train` as far as
-    they are there; or `folder/class/picture.jpg`, of which 80 % make the train split, 10 % validation and the
-    rest test: a picture's class and name decide which, so that it stays there when others come or go. The
-    classes are those of all splits together. Pictures come in a fixed order that mixes the classes.
+    Either `folder/train/class/picture.jpg`, with optional folders `validation` (or `val`) and `test` next to `train`; or
+    `folder/class/picture.jpg`, split into 80 % train, 10 % validation and 10 % test by a hash of class and file name, so
+    that a picture keeps its split when others are added or removed. The classes are those of all splits together.
+    Pictures come in a fixed order that mixes the classes.
 
     Args:
-        folder: str or path.
+        folder: str or path-like.
         split: "train", "validation" or "test".
-        on_corrupt: what to do with pictures that cannot be read; to find these, each picture is decoded once.
-            "skip" warns of their number and the first names, and leaves them out; "refuse" raises; "trust"
-            does not look, which saves time on large folders, and training stops at the first one.
+        on_corrupt: what to do with unreadable pictures; to find them, each picture is decoded once. "skip" leaves them
+            out and warns with their number and the first few names; "refuse" raises; "trust" skips the check, which saves
+            time on large folders, but training fails at the first unreadable picture.
 
     Returns:
-        A `tf.data.Dataset` of dicts, "image" uint8 (H, W, 3) of any size and "label" int64 (), and the list
-        of the class names.
+        A tuple: a `tf.data.Dataset` of dicts with "image" uint8 (H, W, 3) of any size and "label" int64 (); and the
+        list of class names.
 
     Raises:
         OSError: The folder does not exist.
-        ValueError: Fewer than two classes, no such split, no picture in it, or a corrupt one.
+        ValueError: Fewer than two classes, an unknown split, no picture in it, or (with "refuse") an unreadable one.
     """
     if on_corrupt not in _ON_CORRUPT:
         raise unknown_name("on_corrupt", on_corrupt, _ON_CORRUPT)
@@ -70,7 +70,7 @@ def picture_folder(folder, split="train", on_corrupt="skip"):
     if on_corrupt != "trust":
         paths = _whole(place, paths, on_corrupt)
     if not paths:
-        raise ValueError(f"Expected at least one whole picture in each split. Received: folder={root}, split={split!r}")
+        raise ValueError(f"Expected at least one valid picture in each split. Received: folder={root}, split={split!r}")
 
     labels = [class_names.index(path.parts[0]) for path in paths]
     files = tf.constant([os.fspath(place / path) for path in paths])
@@ -79,7 +79,7 @@ def picture_folder(folder, split="train", on_corrupt="skip"):
 
 
 def _pictures(place):
-    """The pictures below each class folder, as paths from `place`."""
+    """Returns the pictures in each class folder, as paths relative to `place`."""
     return [
         path.relative_to(place)
         for class_folder in place.iterdir()
@@ -90,7 +90,7 @@ def _pictures(place):
 
 
 def _position(path):
-    """A number in [0, 1) that the path alone decides."""
+    """Returns a hash of the path as a number in [0, 1)."""
     return int.from_bytes(hashlib.sha256(path.as_posix().encode()).digest()[:8], "big") / 2**64
 
 
@@ -99,7 +99,7 @@ def _split_of(path):
 
 
 def _whole(place, paths, on_corrupt):
-    """The paths of the pictures that can be read; warns of the others, or raises."""
+    """Returns the paths of the readable pictures; warns about the others, or raises."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         faults = list(pool.map(_fault, [place / path for path in paths]))
     corrupt = [path for path, fault in zip(paths, faults, strict=True) if fault]
@@ -107,13 +107,13 @@ def _whole(place, paths, on_corrupt):
         named = ", ".join(map(str, corrupt[:_NAMED])) + (", ..." if len(corrupt) > _NAMED else "")
         count = f"{len(corrupt)} of {len(paths)} pictures in {place} cannot be read: {named}"
         if on_corrupt == "refuse":
-            raise ValueError(f"Expected whole pictures. Received: {count} ({next(filter(None, faults))})")
+            raise ValueError(f"Expected valid pictures. Received: {count} ({next(filter(None, faults))})")
         warnings.warn(f"Skipped: {count}", stacklevel=4)
     return [path for path, fault in zip(paths, faults, strict=True) if not fault]
 
 
 def _fault(path):
-    """Why a picture cannot be read, or `None`."""
+    """Returns why a picture cannot be read, or `None`."""
     try:
         read_image(path)
     except (OSError, ValueError) as error:

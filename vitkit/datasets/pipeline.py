@@ -1,4 +1,4 @@
-"""The way from a data set to a model: resize, augment, mix, normalise, batch."""
+"""The input pipeline: resize, augment, mix, normalise, batch."""
 
 import functools
 
@@ -10,7 +10,7 @@ from vitkit.preprocessing import normalize, resample, to_image_shape
 
 _AUGMENTATIONS = ("crop", "flip")
 _LOG_ASPECT = 0.2876820724517809  # log(4 / 3)
-_FAR = 2**61  # so far apart that no two counts meet
+_FAR = 2**61  # offset of the second counter: the two never overlap
 
 
 def pipeline(
@@ -36,61 +36,60 @@ def pipeline(
     shuffle_buffer=4096,
     first_epoch=None,
 ):
-    """Makes batches for `fit` (shuffled, augmented) or for `evaluate` and `predict` (prepared, in order).
+    """Makes batches for `fit` (shuffled, augmented) or for `evaluate` and `predict` (in order, not augmented).
 
-    The same seed gives the same batches, epoch by epoch, in every run and on every number of cores. In training each
-    iteration is another epoch (and `tf.random.set_seed` has a say); how often a data set is iterated is `fit`'s own
-    business, so a run that is to be resumed counts by `first_epoch`.
+    The same seed gives the same batches, epoch by epoch, in every run and on any number of cores. In training each
+    iteration over the data set is another epoch (and also depends on `tf.random.set_seed`). As `fit` may iterate more
+    than once per epoch, a run that can be resumed passes `first_epoch`.
 
-    On one core, 64-pixel pictures pass crop and flip at several thousand a second; RandAugment takes about
-    two milliseconds for each.
+    One core crops and flips several thousand 64-pixel pictures a second; RandAugment takes about two milliseconds each.
 
     Args:
-        dataset: `tf.data.Dataset` of dicts with "image" uint8 (H, W, 3), of one size or many, and "label"
+        dataset: `tf.data.Dataset` of dicts with "image" uint8 (H, W, 3), of one size or several, and "label"
             int64 (), as in `vitkit.datasets.Source.dataset`.
-        batch_size: int; under a `tf.distribute` strategy, of all replicas together.
-        image_shape: (h, w, 3), what the model reads.
+        batch_size: int, examples per global batch (all replicas together).
+        image_shape: (h, w, 3), the model's input shape.
         training: bool, whether to shuffle, augment and mix.
         mean: three floats, see `vitkit.preprocessing.prepare`.
-        std: three floats.
-        interpolation: "bilinear" or "bicubic".
-        resize: "squash" or "crop", how pictures become (h, w) where they are not cropped at random.
+        std: three floats, see `prepare`.
+        interpolation: "bilinear" or "bicubic", see `prepare`.
+        resize: "squash" or "crop", how pictures without a random crop are resized, see `prepare`.
         crop_fraction: float, see `prepare`.
-        augment: which of "crop" (random resized crop, of `min_crop_area` to all of the picture, with its
-            proportions changed by up to 4 : 3) and "flip" (left to right).
-        min_crop_area: float in (0, 1].
-        rand_augment: bool, or float in (0, 1], its strength; `True` is 0.5. Two operations on each picture.
+        augment: collection of "crop" (random resized crop with an area of `min_crop_area` to 1 and an aspect ratio
+            changed by up to 4 : 3) and "flip" (horizontal).
+        min_crop_area: float in (0, 1], as a fraction of the picture.
+        rand_augment: bool, or float in (0, 1], RandAugment's strength; `True` is 0.5. Two operations per picture.
         mixup: float, MixUp's alpha in [0.1, 1], or 0 for none.
-        cutmix: float, CutMix's alpha in [0.1, 1], or 0 for none. With both, a coin decides for each batch.
-        num_classes: int, needed to mix.
-        cache: bool, or the name of a file: keeps the decoded pictures, before all that is random.
-        seed: int.
-        drop_remainder: bool, whether to leave out a last batch that is not full; `None` does in training.
-        shuffle_buffer: int, so many pictures, of (h, w, 3) bytes each, are held to draw from.
-        first_epoch: int, in training: this epoch and all that follow, one after the other without end, to give to `fit`
-            with `steps_per_epoch`; `None` gives one epoch an iteration.
+        cutmix: float, CutMix's alpha in [0.1, 1], or 0 for none. If both are given, each batch gets one of them at random.
+        num_classes: int, needed for MixUp and CutMix.
+        cache: bool, or str, the name of a file: whether to cache the decoded pictures, before augmentation.
+        seed: int, random seed.
+        drop_remainder: bool, whether to drop a last batch that is not full; `None` means in training only.
+        shuffle_buffer: int, the number of pictures in the shuffle buffer, h * w * 3 bytes each.
+        first_epoch: int, training only: makes an endless data set that starts at this epoch, for `fit` with
+            `steps_per_epoch`; `None` makes a data set of one epoch.
 
     Returns:
-        A `tf.data.Dataset` of (images, labels): float32 (b, h, w, 3), prepared; and int64 (b,), or, where
-        pictures are mixed, float32 (b, num_classes) that sum to 1.
+        A `tf.data.Dataset` of (images, labels): float32 (b, h, w, 3), prepared; and int64 (b,) or, with MixUp or
+        CutMix, float32 (b, num_classes), class probabilities.
 
     Raises:
-        ValueError: An option is out of its range, or a full batch is asked of too few pictures.
+        ValueError: An option is out of its range, or there are fewer pictures than one batch.
 
     Reference:
-        Szegedy et al. 2015 (section 6, crops; one that would leave the picture is clipped, not drawn again),
+        Szegedy et al. 2015 (section 6, crops; one that exceeds the picture is clipped, not drawn again),
         Cubuk et al. 2020 (RandAugment), Zhang et al. 2018 (MixUp), Yun et al. 2019 (CutMix).
     """
     for name in set(augment) - set(_AUGMENTATIONS):
         raise unknown_name("augmentation", name, _AUGMENTATIONS)
     for name, value in {"mixup": mixup, "cutmix": cutmix}.items():
-        if value and not 0.1 <= value <= 1:  # below, their Beta distribution underflows to NaN
+        if value and not 0.1 <= value <= 1:  # below, the Beta distribution underflows to NaN
             raise ValueError(f"Expected 0 or a number in [0.1, 1]. Received: {name}={value}")
     if not 0 < min_crop_area <= 1:
-        raise ValueError(f"Expected a share in (0, 1]. Received: min_crop_area={min_crop_area}")
+        raise ValueError(f"Expected a fraction in (0, 1]. Received: min_crop_area={min_crop_area}")
     mixes = training and (mixup or cutmix)
     if mixes and not num_classes:
-        raise ValueError(f"Expected the number of classes, to mix labels. Received: {num_classes=}")
+        raise ValueError(f"MixUp and CutMix need num_classes. Received: {num_classes=}")
     if drop_remainder is None:
         drop_remainder = training
     if drop_remainder and 0 <= dataset.cardinality() < batch_size:
@@ -115,11 +114,11 @@ def pipeline(
         return _as_bytes(image), example["label"]
 
     def epoch(number):
-        # The order is to depend on `start` alone, not on the seed that `tf.random.set_seed` last gave to everything.
-        tf.compat.v1.set_random_seed(1)  # of the graph that this function becomes
+        # The order must depend on `start` only, not on the global seed of `tf.random.set_seed`.
+        tf.compat.v1.set_random_seed(1)  # of the graph that this function is traced to
         start = tf.random.stateless_uniform((), tf.stack([seed, number]), maxval=_FAR, dtype=tf.int64)
         examples = tf.data.Dataset.zip(dataset, _draws(start)).map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
-        # Here and not before the crop, which is random anyway: what waits in the buffer is now small.
+        # After the random crop, not before it: the pictures in the buffer are smaller.
         examples = examples.shuffle(shuffle_buffer, seed=start, reshuffle_each_iteration=False)
         batches = examples.batch(batch_size, drop_remainder=drop_remainder)
         if mixes:
@@ -154,14 +153,14 @@ def pipeline(
 
 
 def resized(dataset, image_size):
-    """Resizes the pictures of a data set to one size, and their masks with them; boxes are shares and stay.
+    """Resizes the pictures and masks of a data set to one size; relative boxes stay the same.
 
     Args:
         dataset: `tf.data.Dataset` of dicts, see `vitkit.datasets.Source`.
-        image_size: (height, width).
+        image_size: (height, width) in pixels.
 
     Returns:
-        A `tf.data.Dataset` of the same dicts.
+        A `tf.data.Dataset` of such dicts.
     """
 
     def resize(example):
@@ -179,12 +178,12 @@ def _as_bytes(image):
 
 
 def _draws(start):
-    """An endless data set of seeds (2,), a number that counts from `start` and 0."""
+    """Returns an endless data set of seeds, int64 (2,): a number that counts up from `start`, and 0."""
     return tf.data.Dataset.counter(start).map(lambda number: tf.stack([number, 0]))
 
 
 def _random_crop(image, image_shape, numbers, min_area, interpolation):
-    """Resizes a part of a picture, drawn by four numbers in [0, 1), to what the model reads."""
+    """Random resized crop, determined by four numbers in [0, 1)."""
     height_and_width = tf.cast(tf.shape(image)[:2], tf.float32)
     side = tf.sqrt(min_area + (1 - min_area) * numbers[0])
     stretch = tf.exp((numbers[1] - 0.5) * _LOG_ASPECT)
@@ -195,30 +194,30 @@ def _random_crop(image, image_shape, numbers, min_area, interpolation):
 
 
 class _Seeds(keras.random.SeedGenerator):
-    """Deals out seeds from one draw, where Keras's deals them from a variable.
+    """Derives seeds from one given seed; Keras's class keeps its state in a variable.
 
-    So what a batch becomes depends on nothing that was made before it, and batches can be made in parallel.
+    A batch then does not depend on earlier batches, and batches can be made in parallel.
     """
 
     def start(self, draw):
-        """Begins anew with a draw, int64 (2,)."""
+        """Restarts from a seed, int64 (2,)."""
         self.draw, self.dealt = draw, 0
 
     def next(self, ordered=True):
-        """Returns another seed at each call."""
+        """Returns a new seed at each call."""
         self.dealt += 1
         return self.draw + (0, self.dealt)
 
 
 class _Drawn:
-    """Makes a random layer of Keras a function of a draw and its input."""
+    """Mixin that makes a random Keras layer a pure function of a seed and its input."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.seeds = _Seeds(seed=0)
 
     def drawn(self, draw, inputs):
-        """Calls the layer with the chance that a draw, int64 (2,), decides."""
+        """Calls the layer with a seed, int64 (2,)."""
         self.seeds.start(draw)
         return self(inputs)
 
@@ -227,15 +226,15 @@ class _Drawn:
 
 
 class MixUp(_Drawn, keras.layers.MixUp):
-    """Keras's MixUp, of a draw."""
+    """Keras's MixUp with an explicit seed."""
 
 
 class CutMix(_Drawn, keras.layers.CutMix):
-    """Keras's CutMix, of a draw."""
+    """Keras's CutMix with an explicit seed."""
 
 
 class RandAugment(_Drawn, keras.layers.RandAugment):
-    """Keras's RandAugment, of a draw, which runs only the operations drawn and so is four times as fast."""
+    """Keras's RandAugment with an explicit seed; runs only the drawn operations, which is four times as fast."""
 
     def transform_images(self, images, transformation, training=True):
         """Applies the drawn operations in turn."""
@@ -252,12 +251,12 @@ class RandAugment(_Drawn, keras.layers.RandAugment):
 
 
 def _mixer(mixup, cutmix, num_classes):
-    """A function that mixes the pictures of a batch, and their labels."""
+    """Returns a function (batch, seed) -> images and labels mixed by MixUp or CutMix."""
     layers = []
     if mixup:
         layers.append(MixUp(alpha=mixup, dtype="float32"))
     if cutmix:
-        # Equal ends: of a single factor Keras would draw alpha itself, down to 0.
+        # An interval of one value: with a single factor Keras would draw alpha itself, down to 0.
         layers.append(CutMix(factor=(cutmix, cutmix), dtype="float32"))
 
     def mix(batch, draw):

@@ -1,8 +1,8 @@
-"""Makes `bird_focus` known to `tensorflow_datasets` without importing it.
+"""Registers `bird_focus` with `tensorflow_datasets` without importing it.
 
-`tensorflow_datasets` knows the builders whose classes have been defined, and has no entry point through which
-another package could announce one. Importing it here would make `import vitkit` slow; so the module of the
-builder is imported together with `tensorflow_datasets`, whenever that happens.
+`tensorflow_datasets` only finds builders whose classes have been defined; it has no entry point for other packages.
+Importing it here would make `import vitkit` slow, so an import hook imports the builder's module right after
+`tensorflow_datasets`, whenever that is imported.
 """
 
 import importlib
@@ -15,10 +15,10 @@ _BUILDER = "vitkit.datasets.bird_focus"
 
 
 class _ImportBuilderAfterwards(importlib.abc.MetaPathFinder):
-    """Finds `tensorflow_datasets` as usual, and imports the builder as soon as that has been imported."""
+    """Import hook: imports the builder as soon as `tensorflow_datasets` has been imported."""
 
     def find_spec(self, fullname, path=None, target=None):
-        """Returns the module's usual spec, with a loader that imports the builder at its end."""
+        """Returns the module's usual spec, with a loader that then imports the builder."""
         if fullname != _TFDS:
             return None
         sys.meta_path.remove(self)
@@ -35,7 +35,7 @@ class _ImportBuilderAfterwards(importlib.abc.MetaPathFinder):
 
 
 def register_builders() -> None:
-    """Registers the builders now if `tensorflow_datasets` is loaded, else as soon as it is."""
+    """Registers the builders now if `tensorflow_datasets` is imported, otherwise as soon as it is."""
     if _TFDS in sys.modules:
         importlib.import_module(_BUILDER)
     elif not any(isinstance(finder, _ImportBuilderAfterwards) for finder in sys.meta_path):

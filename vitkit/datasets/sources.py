@@ -1,4 +1,4 @@
-"""Data sets by name: those of `tensorflow_datasets`, and folders of pictures."""
+"""Loading of data sets: `tensorflow_datasets` by name, and folders of pictures."""
 
 import dataclasses
 import os
@@ -11,24 +11,24 @@ from shared_layers.runtime import dataset_builder, unknown_name
 from vitkit.datasets.folder import picture_folder
 from vitkit.datasets.pipeline import resized
 
-# What a mask marks as the object, where that is not everything above 0.
+# Which mask values are the object, if not all values above 0.
 _OBJECT_IN_MASK = {
-    "caltech_birds2011": lambda mask: mask > 127,  # grey: how many of the annotators marked the pixel
+    "caltech_birds2011": lambda mask: mask > 127,  # grey level: the share of annotators who marked the pixel
     "oxford_iiit_pet": lambda mask: mask == 1,  # 1 pet, 2 background, 3 neither
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Pictures with labels, and perhaps with what else is known of them.
+    """Labelled pictures, with masks, boxes and backgrounds if the data has them.
 
     Attributes:
-        dataset: `tf.data.Dataset` of unbatched dicts: "image" uint8 (H, W, 3), "label" int64 (); where there
-            is such, "mask" bool (H, W), the object; "box" float32 (4,), its ymin, xmin, ymax and xmax in
-            [0, 1]; "background" int64 (), the class of the place.
+        dataset: `tf.data.Dataset` of unbatched dicts: "image" uint8 (H, W, 3) and "label" int64 (); if available,
+            "mask" bool (H, W), `True` = object; "box" float32 (4,), ymin, xmin, ymax and xmax of the object in
+            [0, 1]; "background" int64 (), the class of the background.
         class_names: tuple of str, the name of each label.
         num_examples: int.
-        name: str, what was asked for.
+        name: str, the name or folder that was loaded.
     """
 
     dataset: tf.data.Dataset
@@ -40,25 +40,25 @@ class Source:
 def load(name_or_folder, split="train", image_size=None, data_dir=None, on_corrupt="skip"):
     """Loads a data set for image classification.
 
-    Of a set of `tensorflow_datasets`, which is downloaded and prepared at its first use, these features are
-    read: `image` (grey becomes RGB), `label`, `mask` or `segmentation_mask`, `box` or `bbox`, `background`.
+    A data set of `tensorflow_datasets` is downloaded and prepared on its first use. These features of it are read:
+    `image` (grey becomes RGB), `label`, `mask` or `segmentation_mask`, `box` or `bbox`, `background`.
 
     Args:
-        name_or_folder: str, a name that `tfds.load` knows, with configuration and version if need be:
-            "bird_focus/64", "oxford_flowers102", "caltech_birds2011:0.2.0"; or the path of a folder of class
-            folders, see `vitkit.datasets.folder.picture_folder`. A folder that is there goes first.
-        split: str, "train", "validation" or "test"; of `tensorflow_datasets` also others, and slices:
+        name_or_folder: str, a name as for `tfds.load`, optionally with configuration and version:
+            "bird_focus/64", "oxford_flowers102", "caltech_birds2011:0.2.0"; or the path of a folder with one folder
+            per class, see `vitkit.datasets.folder.picture_folder`. An existing folder takes precedence.
+        split: str, "train", "validation" or "test"; for `tensorflow_datasets` also its other splits, and slices such as
             "train[:90%]".
-        image_size: int, or (height, width), to which pictures and masks are resized; `None` leaves them.
-        data_dir: str, where `tensorflow_datasets` keeps its data, if not where it always does.
-        on_corrupt: "skip", "refuse" or "trust", what becomes of pictures in a folder that cannot be read.
+        image_size: int, or (height, width), in pixels, to resize pictures and masks to; `None` for no resizing.
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
+        on_corrupt: "skip", "refuse" or "trust", folders only: what to do with unreadable pictures, see `picture_folder`.
 
     Returns:
         A `Source`.
 
     Raises:
-        OSError: There is no such folder.
-        ValueError: There is no such data set or split, it has no labelled pictures, or see `picture_folder`.
+        OSError: The folder does not exist.
+        ValueError: An unknown data set or split, a data set without labelled pictures, or see `picture_folder`.
     """
     name = os.fspath(name_or_folder)
     if (name and Path(name).expanduser().is_dir()) or name.startswith((".", "~")) or os.path.isabs(name):
@@ -79,14 +79,14 @@ def _tensorflow_dataset(name, split, data_dir):
     image, label = features.get("image"), features.get("label")
     if not (isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel)):
         described = ", ".join(f"{key} {type(feature).__name__}" for key, feature in features.items())
-        raise ValueError(f"Expected features image Image and label ClassLabel. Received: {name=} of {described}")
+        raise ValueError(f"Expected features image Image and label ClassLabel. Received: {name=} with {described}")
     if image.shape[-1] not in (1, 3) or image.np_dtype != np.uint8:
         raise ValueError(
-            f"Expected uint8 pictures with 1 or 3 channels. Received: {name=} of {np.dtype(image.np_dtype)} {image.shape}"
+            f"Expected uint8 pictures with 1 or 3 channels. Received: {name=} with {np.dtype(image.np_dtype)} {image.shape}"
         )
     try:
         builder.download_and_prepare()
-    except (AssertionError, tfds.download.DownloadError) as error:  # an assertion fails where a hand has to fetch the data
+    except (AssertionError, tfds.download.DownloadError) as error:  # an AssertionError: data to be downloaded by hand
         raise ValueError(f"{' '.join(str(error).split())} Received: {name=}") from error
     try:
         dataset = builder.as_dataset(split=split)

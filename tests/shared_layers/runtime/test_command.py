@@ -10,7 +10,7 @@ from shared_layers.runtime import progress_bar, run_command
 
 
 def misread(_):
-    raise ValueError("Expected a whole\n  picture. Received: source=x.jpg")
+    raise ValueError("Expected a valid\n  picture. Received: source=x.jpg")
 
 
 def fail_in_a_graph():
@@ -43,9 +43,9 @@ def test_success(run):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda: misread(0), "Expected a whole picture. Received: source=x.jpg"),
+        (lambda: misread(0), "Expected a valid picture. Received: source=x.jpg"),
         (pathlib.Path("no.jpg").read_text, "[Errno 2] No such file or directory: 'no.jpg'"),
-        (fail_in_a_graph, "Expected a whole"),
+        (fail_in_a_graph, "Expected a valid"),
     ],
 )
 def test_bad_input_is_one_line(run, function, message):

@@ -86,7 +86,7 @@ class TestSplits:
     def test_split_without_pictures_is_refused(self, tmp_path):
         fill(tmp_path / "train", 1)
         (tmp_path / "test").mkdir()
-        with pytest.raises(ValueError, match=r"at least one whole picture in each split.*split='test'"):
+        with pytest.raises(ValueError, match=r"at least one valid picture in each split.*split='test'"):
             picture_folder(tmp_path, "test")
 
 
@@ -163,7 +163,7 @@ class TestCorrupt:
             corrupt(path)
         with (
             pytest.warns(UserWarning, match="Skipped: 3 of 3"),
-            pytest.raises(ValueError, match="at least one whole picture"),
+            pytest.raises(ValueError, match="at least one valid picture"),
         ):
             picture_folder(tmp_path)
 

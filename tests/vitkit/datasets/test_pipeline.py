@@ -344,10 +344,10 @@ class TestRefusals:
 
     @pytest.mark.parametrize("area", [0, 1.5])
     def test_area_out_of_range(self, area):
-        self.refuse(rf"share in \(0, 1\]. Received: min_crop_area={area}", min_crop_area=area)
+        self.refuse(rf"fraction in \(0, 1\]. Received: min_crop_area={area}", min_crop_area=area)
 
     def test_mixing_without_the_number_of_classes(self):
-        self.refuse("Expected the number of classes, to mix labels. Received: num_classes=None", mixup=0.8)
+        self.refuse("MixUp and CutMix need num_classes. Received: num_classes=None", mixup=0.8)
 
     def test_fewer_pictures_than_a_batch(self):
         self.refuse("at least one full batch. Received: batch_size=29 for 23 pictures", batch_size=29)

@@ -197,7 +197,7 @@ class TestTensorflowDatasets:
     def test_set_without_labels_is_refused(self):
         with pytest.raises(
             ValueError,
-            match=r"image Image and label ClassLabel. Received: name='div2k' of .* Image, .* Image",
+            match=r"image Image and label ClassLabel. Received: name='div2k' with .* Image, .* Image",
         ):
             datasets.load("div2k")
 
@@ -208,7 +208,7 @@ class TestTensorflowDatasets:
             label=tfds.features.ClassLabel(num_classes=2),
         )
         monkeypatch.setattr(tfds, "builder", lambda name, data_dir: builder(data_dir=tmp_path))
-        expected = rf"uint8 pictures with 1 or 3 channels. Received: .* of {dtype} \(7, 5, {channels}\)"
+        expected = rf"uint8 pictures with 1 or 3 channels. Received: .* with {dtype} \(7, 5, {channels}\)"
         with pytest.raises(ValueError, match=expected):
             datasets.load("no_examples")
 

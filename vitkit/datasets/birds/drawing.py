@@ -1,4 +1,4 @@
-"""Paints one bird: larger than needed with Pillow, then reduced to its place in the picture."""
+"""Paints one bird with Pillow at a larger scale, then downsamples it to its place in the picture."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ class Bird:
 
     Attributes:
         colour: (size, size, 3) float32 in 0..255, already multiplied by `cover`.
-        cover: (size, size) float32 in [0, 1], the share of each pixel that is bird.
-        feet: (x, y) in pixels where it stands, or None when it flies.
+        cover: (size, size) float32 in [0, 1], the fraction of each pixel that the bird covers.
+        feet: (x, y) in pixels, where it stands; or None if it flies.
         length: trunk length in pixels.
     """
 
@@ -35,7 +35,7 @@ def draw_bird(name: str, size: int, rng: np.random.Generator) -> Bird:
         rng: source of randomness; the same state gives the same bird.
 
     Returns:
-        The bird, wholly in the frame and mostly off its centre, over 5 to 14 % of its area.
+        The bird, fully inside the picture and mostly off centre, on 5 to 14 % of its area.
     """
     species = SPECIES[name]
     shapes, feet = anatomy(species, random_pose(species, rng))

@@ -1,7 +1,7 @@
 """Draws the textures of the places where birds are: sky, water, sand, leaves, bark, grass, snow and rock.
 
 Each texture is a function of (rng, size) to a picture of (size, size, 3) numbers in 0..255. Each has several
-colourings, so that no place owns a colour.
+colourings, so that no place can be recognised by colour.
 """
 
 import numpy as np

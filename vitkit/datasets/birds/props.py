@@ -1,6 +1,6 @@
-"""Draws what lies about in a place and could be taken for a bird, and what a bird stands on.
+"""Draws distractors that resemble birds, and what a bird stands on.
 
-Nothing here knows the species: distractors take their colours from all plumages alike.
+Independent of the species: distractors take their colours from all plumages.
 """
 
 import numpy as np
