@@ -197,6 +197,9 @@ class CausalLM(TextModel):
 
         Returns:
             dict of tensors, see `textkit.decoding.decode`.
+
+        Raises:
+            ValueError: see `generate`.
         """
         token_ids, mask = inputs["token_ids"], inputs.get("padding_mask")
         longest = token_ids.shape[1] + max_length - 1  # the last generated token is not read

@@ -125,7 +125,7 @@ class RecurrentSeq2Seq(Seq2Seq):
         policy = self.dtype_policy
         recurrent_layer, recurrent_cell = CELLS[cell]
         memory_width = hidden_dim * (2 if bidirectional else 1)
-        context_width = hidden_dim if attention else memory_width  # of what is fed
+        context_width = hidden_dim if attention else memory_width  # of the input feeding
 
         def embedding(name, size):
             layer = keras.layers.Embedding(size, embedding_dim, dtype=policy, name=name)
@@ -327,7 +327,7 @@ class ScheduledSampling(keras.callbacks.Callback):
         self.num_epochs = num_epochs
 
     def on_train_begin(self, logs=None):
-        """Refuses a model that samples nothing."""
+        """Checks that the model was made with `scheduled_sampling=True`."""
         if not self.model.config["scheduled_sampling"]:
             raise ValueError("The model should be made with scheduled_sampling=True. Received: scheduled_sampling=False")
 

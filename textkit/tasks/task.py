@@ -145,13 +145,24 @@ class LabelTask(Task):
         self.class_weights = class_weights
 
     def prepare(self):
-        """Raises if the model has more classes than the data; sets the model's class names."""
+        """Sets the model's class names.
+
+        Raises:
+            ValueError: the model has more classes than the data.
+        """
         if len(self.names) != len(self.numbers):
             raise self._other_classes()
         self.model.class_names = self.names
 
     def texts(self, split):
-        """The texts of a split: a list with one list of str, or two for pairs of texts."""
+        """The texts of a split.
+
+        Args:
+            split: "train", "validation" or "test".
+
+        Returns:
+            list with one list of str, or two for pairs of texts.
+        """
         raise NotImplementedError
 
     def count_cut(self, split):
@@ -159,10 +170,13 @@ class LabelTask(Task):
         return encoding.count_longer(self.tokenizer, self.max_length, *self.texts(split))
 
     def weights_of_classes(self, labels):
-        """The weight of each class in training, float32 (c,).
+        """Computes the loss weights of the classes.
 
         Args:
-            labels: int array of any shape, the labels of the training split.
+            labels: int (n,), the labels of the training split.
+
+        Returns:
+            float32 (c,).
 
         Reference:
             "balanced" is scikit-learn's: King and Zeng 2001, "Logistic Regression in Rare Events Data".
@@ -181,7 +195,14 @@ class LabelTask(Task):
 
 
 def log_softmax(logits):
-    """Log-probabilities of logits (..., c), a float array of the same shape."""
+    """Computes log-probabilities.
+
+    Args:
+        logits: float array (..., c).
+
+    Returns:
+        float array (..., c).
+    """
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
