@@ -236,7 +236,7 @@ class TestEntities:
     def test_what_cannot_be_compared_is_refused(self):
         with pytest.raises(ValueError, match=r"tags for the same sentences, at least one. Received: 1 for 2"):
             label_metrics.entity_scores([["O"]], [["O"], ["O"]])
-        with pytest.raises(ValueError, match=r"and some. Received: 0 for 0"):
+        with pytest.raises(ValueError, match=r"at least one. Received: 0 for 0"):
             label_metrics.entity_scores([], [])
         with pytest.raises(ValueError, match=r"Expected 2 tags in sentence 1. Received: 1"):
             label_metrics.entity_scores([["O"], ["O"]], [["O"], ["O", "O"]])
