@@ -1,9 +1,9 @@
-"""What speaks for a class, patch by patch: the methods of `vitkit.explain`, tensors in and tensors out.
+"""Evidence for a class at each patch: the methods of `vitkit.explain`, tensors in and tensors out.
 
-Each takes a model, prepared images (b, H, W, 3) and the target (b,), where -1 is the predicted class. It
-gives a dict of tensors: "evidence", (b, rows * columns) or (b, rows, columns), and, where there are such,
-"logits" and "target". This file needs the TensorFlow backend, for gradients with respect to attention; the
-maths that it rests on, `shared_layers.relevance`, needs none.
+Each takes a model, prepared images float32 (b, H, W, 3) and the target int32 (b,), where -1 is the predicted
+class. It returns a dict of tensors: "evidence", float32 (b, rows * columns) or (b, rows, columns), and, if
+available, "logits" float32 (b, c) and "target" int32 (b,). This file needs the TensorFlow backend, for gradients
+with respect to attention; the underlying maths, `shared_layers.relevance`, runs on every backend.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ from shared_layers import relevance
 
 
 def raw(model, images, target, layer=-1, head=None, skip_outliers=False):
-    """What one layer's class token attends to, or the patches on average where there is no class token.
+    """Attention of one layer's class token to each patch; without a class token, the mean over all patches' attention.
 
-    With `skip_outliers`, patches whose norm stands out of the last layer's output count for nothing.
+    With `skip_outliers`, patches with an outlier norm in the last layer's output get zero evidence.
 
     Reference:
         Caron et al., "Emerging Properties in Self-Supervised Vision Transformers", ICCV 2021, section 4.2.2;
-        the outliers are those of Darcet et al., "Vision Transformers Need Registers", ICLR 2024.
+        outliers as in Darcet et al., "Vision Transformers Need Registers", ICLR 2024.
     """
     outputs, scores, row = _look(model, images, return_hidden_states=skip_outliers)
     evidence = _patches(model, relevance.raw(scores, row, layer, head))
@@ -30,7 +30,7 @@ def raw(model, images, target, layer=-1, head=None, skip_outliers=False):
 
 
 def rollout(model, images, target, fusion="mean", discard_ratio=0.0):
-    """Attention through all layers, to the class token, or to the patches on average where there is none.
+    """Attention rollout through all layers to the class token; without one, to the mean over patches.
 
     Reference:
         Abnar & Zuidema, see `relevance.rollout`.
@@ -42,10 +42,10 @@ def rollout(model, images, target, fusion="mean", discard_ratio=0.0):
 
 
 def tscam(model, images, target):
-    """The head's logit at each patch alone, times what the class token attends to, summed over layers.
+    """The class logit at each patch times the class token's attention, summed over layers.
 
-    Needs one forward pass and the scores of one row. The class map means something where the head was trained
-    on patches ("mean", "token_mean").
+    Needs one forward pass and one row of the scores. The class map is only meaningful if the head was trained
+    on patches (pooling "mean" or "token_mean").
 
     Reference:
         Gao et al., see `relevance.class_row_coupling`.
@@ -60,10 +60,10 @@ def tscam(model, images, target):
 
 
 def gradcam(model, images, target, layer=-2):
-    """The output of one layer, weighed by the mean gradient of the class with respect to it.
+    """Grad-CAM: the output of one layer, weighted by the mean gradient of the class logit with respect to it.
 
-    The default is the layer before the last: past the last layer's attention, a head that reads the class
-    token has no gradient at the patches.
+    The default is the last but one layer: after the last layer's attention, a head that reads the class token
+    has no gradient at the patches.
 
     Reference:
         Selvaraju et al., see `relevance.gradcam`.
@@ -82,7 +82,7 @@ def gradcam(model, images, target, layer=-2):
 
 
 def gradient_rollout(model, images, target):
-    """Attention times its gradient, through all layers, to the tokens that the head reads.
+    """Rollout of attention times its gradient through all layers, to the tokens that the head reads.
 
     Reference:
         Chefer, Gur & Wolf, see `relevance.gradient_rollout`.
@@ -99,17 +99,17 @@ def gradient_rollout(model, images, target):
 
 
 def legrad(model, images, target):
-    """The positive gradients with respect to the attention of each layer, of the head's logit on its output.
+    """LeGrad: positive gradients of the class logit, computed from each layer's output, with respect to its attention.
 
     Reference:
-        Bousselham et al., see `relevance.legrad`. The head reads here what it was trained to read, where the
-        authors' code averages all tokens.
+        Bousselham et al., see `relevance.legrad`. Here the logit is computed from the tokens that the head was
+        trained on; the authors' code averages all tokens.
     """
     backbone = model.backbone
     state = backbone.embed(images)
     steps = []
     for layer in backbone.encoder_layers:
-        # A tape a layer: each gradient stays within its layer, and all together cost one backward pass.
+        # One tape per layer: each gradient stays within its layer, and together they cost one backward pass.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(state)
             state, scores = layer(state, training=False, return_attention_scores=True)
@@ -123,14 +123,13 @@ def legrad(model, images, target):
 
 
 def integrated_gradients(model, images, target, steps=16):
-    """Gradients at the pixels on the way from the mean colour to the picture, summed over each patch; signed.
+    """Integrated gradients from the mean colour to the picture, summed over each patch; signed.
 
-    The evidence of all patches sums to what the picture adds to the class's logit over a plain one of the
-    mean colour.
+    The evidence of all patches sums to the class logit of the picture minus that of a picture of the mean colour.
 
     Reference:
-        Sundararajan, Taly & Yan, see `relevance.integrated_gradients`. The baseline is the mean colour and
-        not black, for which no evidence could lie in black; gradients are taken at the middle of each step.
+        Sundararajan, Taly & Yan, see `relevance.integrated_gradients`. The baseline is the mean colour,
+        since with black no black pixel could get evidence; gradients are taken at the middle of each step.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1. Received: steps={steps}")
@@ -138,7 +137,7 @@ def integrated_gradients(model, images, target, steps=16):
     target = _resolve(target, logits)
 
     def add_gradient(total, share):
-        point = share * images  # the mean colour, the baseline, is zero
+        point = share * images  # the baseline, the mean colour, is zero after normalisation
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(point)
             score = _score(model(point, training=False), target)
@@ -153,11 +152,11 @@ def integrated_gradients(model, images, target, steps=16):
 
 
 def occlusion(model, images, target, window=2, stride=1):
-    """How much the class's logit falls when a window of patches takes the mean colour; the windows' mean.
+    """Decrease of the class logit when a window of patches is covered with the mean colour; mean over windows.
 
     Reference:
         Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2, with
-        the logit in the place of the probability.
+        the logit instead of the probability.
     """
     rows, columns = model.backbone.grid(images)
     windows = _windows(rows, columns, window, stride)  # (w, rows, columns)
@@ -190,24 +189,24 @@ CLASS_AGNOSTIC = ("raw", "rollout")
 
 
 def has_head(model):
-    """Whether a model is a classifier and not a bare backbone."""
+    """Returns whether a model is a classifier, not a bare backbone."""
     return hasattr(model, "backbone")
 
 
 def backbone_of(model):
-    """The backbone of a classifier, or the model itself where it is one."""
+    """Returns the backbone of a classifier; a bare backbone is returned as it is."""
     return model.backbone if has_head(model) else model
 
 
 def _patches(model, tokens):
-    """Leaves class, distillation and register tokens out: (b, prefix + n, ...) -> (b, n, ...)."""
+    """Drops class, distillation and register tokens: (b, prefix + n, ...) -> (b, n, ...)."""
     return tokens[:, backbone_of(model).num_prefix_tokens :]
 
 
 def _look(model, images, **asks):
-    """Outputs, the scores of the rows that look at the picture, and the weights of these rows.
+    """Returns outputs, attention scores of the rows to explain, and the weights of these rows.
 
-    With a class token only its row is asked for, which costs next to nothing.
+    With a class token only its row is computed, which costs next to nothing.
     """
     rows = 1 if backbone_of(model).use_class_token else None
     outputs = model(images, training=False, return_attention_scores=True, num_score_rows=rows, **asks)
@@ -216,7 +215,7 @@ def _look(model, images, **asks):
 
 
 def _look_row(model, scores):
-    """Weights (q,) of the tokens that look at the picture: the class token or, where none is, the patches."""
+    """Returns weights (q,) of the rows to explain: the class token or, without one, the mean over patches."""
     backbone, row = backbone_of(model), np.zeros(scores[0].shape[2], "float32")
     if backbone.use_class_token:
         row[0] = 1.0
@@ -226,7 +225,7 @@ def _look_row(model, scores):
 
 
 def _read_row(model, scores):
-    """Weights (q,) of the tokens that the head reads, all alike."""
+    """Returns uniform weights (q,) over the tokens that the head reads."""
     row = np.zeros(scores[0].shape[2], "float32")
     if "token" in model.pooling:
         row[: 1 + model.distilled] = 1.0
@@ -248,7 +247,7 @@ def _score(logits, target):
 
 
 def _windows(rows, columns, window, stride):
-    """All places of a square window on the grid, up to the far edges: float32 (w, rows, columns)."""
+    """Returns masks of all positions of a square window on the grid, both edges included: float32 (w, rows, columns)."""
     if not 1 <= window <= min(rows, columns):
         raise ValueError(f"window must be in [1, {min(rows, columns)}]. Received: window={window}")
     if not 1 <= stride <= window:

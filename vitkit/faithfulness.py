@@ -1,21 +1,21 @@
-"""Does the model use what a heatmap marks? Its answer while those pixels are taken away or given back."""
+"""Faithfulness metrics: the class probability while a heatmap's highest pixels are deleted or inserted."""
 
 import numpy as np
 
 
 def deletion(predict, pictures, heatmaps, targets, colour, steps=32):
-    """Deletion: area under the class's probability while the hottest pixels are covered first; low is good.
+    """Deletion: area under the curve of the class probability as pixels are covered, highest first; lower is better.
 
     Args:
         predict: callable, uint8 pictures (n, H, W, 3) -> probabilities (n, c); n is steps + 1.
         pictures: uint8 (b, H, W, 3).
-        heatmaps: float (b, H, W); equal values are taken row by row.
-        targets: int (b,), the class to watch; the paper's is the one predicted for the whole picture.
-        colour: three numbers in 0 .. 255 to cover pixels with; the paper's is the mean of the training data.
-        steps: int, into how many equal parts the pixels are divided; the paper's is the picture's height.
+        heatmaps: float (b, H, W); equal values are ordered row by row.
+        targets: int (b,), the class whose probability is measured; in the paper the one predicted for the full picture.
+        colour: three numbers in 0 .. 255 to cover pixels with; in the paper the mean of the training data.
+        steps: int, the number of equal parts in which pixels are covered; in the paper the picture's height.
 
     Returns:
-        float64 (b,) in 0 .. 1, by the trapezoid rule over the fraction of pixels covered.
+        float64 (b,) in 0 .. 1, by the trapezoidal rule over the fraction of pixels covered.
 
     Raises:
         ValueError: the shapes of pictures and heatmaps differ.
@@ -29,37 +29,37 @@ def deletion(predict, pictures, heatmaps, targets, colour, steps=32):
 
 
 def insertion(predict, pictures, heatmaps, targets, steps=32):
-    """Insertion: the same area while a blurred picture gets its hottest pixels back first; high is good.
+    """Insertion: as `deletion`, while a blurred picture gets its pixels back, highest first; higher is better.
 
     Args:
         predict: callable, uint8 pictures (n, H, W, 3) -> probabilities (n, c); n is steps + 1.
         pictures: uint8 (b, H, W, 3).
-        heatmaps: float (b, H, W); equal values are taken row by row.
-        targets: int (b,), the class to watch.
-        steps: int, into how many equal parts the pixels are divided.
+        heatmaps: float (b, H, W); equal values are ordered row by row.
+        targets: int (b,), the class whose probability is measured.
+        steps: int, the number of equal parts in which pixels are restored.
 
     Returns:
-        float64 (b,) in 0 .. 1.
+        float64 (b,) in 0 .. 1, by the trapezoidal rule over the fraction of pixels restored.
 
     Raises:
         ValueError: the shapes of pictures and heatmaps differ.
 
     Reference:
-        Petsiuk et al., BMVC 2018, section 4; blurred as `blur` says.
+        Petsiuk et al., BMVC 2018, section 4; for the blur see `blur`.
     """
     return _area_under_exchange(predict, blur(pictures), pictures, heatmaps, targets, steps)
 
 
 def blur(pictures, sigma=5.0, radius=5):
-    """Gaussian blur; the defaults are the kernel of the insertion metric's authors.
+    """Gaussian blur; the default kernel is that of the RISE authors' insertion metric.
 
     Args:
         pictures: uint8 (b, H, W, 3), or one channel (b, H, W, 1).
-        sigma: float, pixels.
-        radius: int, pixels: the kernel is cut off there. Pictures go on beyond their border as in a mirror.
+        sigma: float, standard deviation in pixels.
+        radius: int, radius in pixels at which the kernel is truncated. The border is padded by reflection.
 
     Returns:
-        uint8, shape of `pictures`.
+        uint8, the shape of `pictures`.
     """
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).astype("float32")
@@ -83,7 +83,7 @@ def _area_under_exchange(predict, before, after, heatmaps, targets, steps):
     areas = []
     for heatmap, old, new, target in zip(heatmaps, before, after, targets, strict=True):
         hottest_first = np.argsort(-heatmap, axis=None, kind="stable")
-        rank = np.argsort(hottest_first).reshape(heatmap.shape)  # 0 = the hottest pixel
+        rank = np.argsort(hottest_first).reshape(heatmap.shape)  # 0 = the highest pixel
         counts = np.rint(np.linspace(0, rank.size, steps + 1))
         exchanged = rank < counts[:, None, None]  # (steps + 1, H, W)
         probabilities = np.asarray(predict(np.where(exchanged[..., None], new, old)), "float64")[:, target]

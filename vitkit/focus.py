@@ -1,9 +1,9 @@
-"""Does a heatmap sit on the object? Metrics from their published definitions, and the baselines to beat.
+"""Localisation metrics: how well a heatmap matches the object, and image-independent baseline maps.
 
-NumPy arrays in, NumPy arrays out. Heatmaps are float (b, H, W), masks bool (b, H, W), True = object, each
-with at least one pixel (a box becomes a mask by `vitkit.regions.box_masks`). A metric of a picture returns
-(b,). A metric of a whole set comes in two steps: counts or overlaps (b, ...) of each batch, then one number
-from those of all.
+NumPy arrays in, NumPy arrays out. Heatmaps are float (b, H, W), masks bool (b, H, W), `True` = object, each
+with at least one pixel (`vitkit.regions.box_masks` turns boxes into masks). A metric per picture returns (b,).
+A metric over a data set is computed in two steps: counts or overlaps (b, ...) of each batch, then one number
+from those of all batches.
 """
 
 import numpy as np
@@ -14,13 +14,13 @@ from vitkit.regions import check_not_empty, component_boxes, dilate
 def pointing_game(heatmaps, masks, tolerance=0):
     """Pointing game: whether the heatmap's maximum hits the object.
 
-    Several equal maxima count as the share of them that hit, so a constant map scores the object's share of
-    the picture, as a blind guess does.
+    If several pixels are equal maxima, the result is the fraction of them that hit, so a constant map scores the
+    object's fraction of the picture, as a random guess does.
 
     Args:
         heatmaps: float (b, H, W).
         masks: bool (b, H, W).
-        tolerance: float, distance in pixels from the object that still counts as a hit; the paper's is 15.
+        tolerance: float, distance from the object in pixels that still counts as a hit; 15 in the paper.
 
     Returns:
         float64 (b,), 1 = hit.
@@ -29,8 +29,8 @@ def pointing_game(heatmaps, masks, tolerance=0):
         ValueError: shapes differ, or a mask is empty.
 
     Reference:
-        Zhang et al., "Top-Down Neural Attention by Excitation Backprop", IJCV 2018. Here 0 pixels by
-        default: the pictures may be small, and masks are exact.
+        Zhang et al., "Top-Down Neural Attention by Excitation Backprop", IJCV 2018. The
+        default tolerance is 0 here, since pictures may be small and masks are exact.
 
     Example:
 
@@ -43,7 +43,7 @@ def pointing_game(heatmaps, masks, tolerance=0):
 
 
 def energy_share(heatmaps, masks):
-    """Energy-based pointing game: the share of the heatmap's sum that lies on the object.
+    """Energy-based pointing game: the fraction of the heatmap's sum that lies on the object.
 
     An all-zero map counts as a constant one.
 
@@ -73,14 +73,14 @@ def energy_share(heatmaps, masks):
 
 
 def energy_enrichment(heatmaps, masks):
-    """The share of the energy on the object over the object's share of the picture: a constant map has 1.
+    """`energy_share` divided by the object's fraction of the picture: 1 for a constant map.
 
     Args:
         heatmaps: float (b, H, W), no value below 0.
         masks: bool (b, H, W).
 
     Returns:
-        float64 (b,), at least 0 and at most the picture's area over the object's.
+        float64 (b,), from 0 to the picture's area over the object's area.
 
     Raises:
         ValueError: shapes differ, or a mask is empty.
@@ -94,15 +94,15 @@ def energy_enrichment(heatmaps, masks):
 
 
 def segmentation_counts(heatmaps, masks):
-    """Pixels of each kind when the heatmap, cut at its own mean, is taken for a segmentation.
+    """Confusion matrix of pixels for the heatmap thresholded at its mean as a segmentation.
 
     Args:
         heatmaps: float (b, H, W).
         masks: bool (b, H, W).
 
     Returns:
-        int64 (b, 2, 2): [truth, prediction], 0 = background, 1 = object. A pixel is object where the map is
-        above the mean of its picture's map.
+        int64 (b, 2, 2): [true, predicted], 0 = background, 1 = object. A pixel is predicted as object where the
+        heatmap is above its own mean.
 
     Raises:
         ValueError: shapes differ, or a mask is empty.
@@ -119,7 +119,7 @@ def segmentation_counts(heatmaps, masks):
 
 
 def pixel_accuracy(counts):
-    """The share of all pixels that are told right, background or object.
+    """The fraction of all pixels that are classified correctly as background or object.
 
     Args:
         counts: int (..., 2, 2) from `segmentation_counts`, summed here over every leading axis.
@@ -137,7 +137,7 @@ def pixel_accuracy(counts):
 
 
 def mean_iou(counts):
-    """Intersection over union of the pixels of all pictures, averaged over the classes background and object.
+    """Mean intersection over union: over the pixels of all pictures, averaged over background and object.
 
     Args:
         counts: int (..., 2, 2) from `segmentation_counts`, summed here over every leading axis.
@@ -156,17 +156,17 @@ def mean_iou(counts):
 
 
 def average_precision(heatmaps, masks, object_only=False):
-    """Average precision of the heatmap as each pixel's score: the sum of precision times gain in recall.
+    """Average precision with the heatmap as the score of each pixel: the sum of precision times increase in recall.
 
     The published protocol scores both classes together: each pixel counts once as object with the map's value
-    r, scaled to 0 .. 1 in its picture, and once as background with 1 - r. A blind guess then has about 0.5,
-    and an empty map (all background) far more where objects are small. With `object_only` a blind guess has
-    the object's share of the picture.
+    r, scaled to 0 .. 1 per picture, and once as background with 1 - r. A random guess then scores about 0.5,
+    and an empty map (all background) far more if objects are small. With `object_only` a random guess scores
+    the object's fraction of the picture.
 
     Args:
         heatmaps: float (b, H, W).
         masks: bool (b, H, W).
-        object_only: bool, count each pixel once, as object with the map's value.
+        object_only: bool, whether to count each pixel only once, as object with the map's value.
 
     Returns:
         float64 (b,). The published mAP is its mean over the pictures.
@@ -175,7 +175,7 @@ def average_precision(heatmaps, masks, object_only=False):
         ValueError: shapes differ, or a mask is empty.
 
     Reference:
-        Chefer et al., CVPR 2021, section 4 (ImageNet-Segmentation), and the authors' program.
+        Chefer et al., CVPR 2021, section 4 (ImageNet-Segmentation), and the authors' code.
 
     Example:
 
@@ -192,7 +192,7 @@ def average_precision(heatmaps, masks, object_only=False):
     order = np.argsort(-scores, axis=1)
     scores, truths = (np.take_along_axis(array, order, 1) for array in (scores, truths))
     length = scores.shape[1]
-    # Equal scores pass a threshold together: each takes the precision at the last place of its tie.
+    # Equal scores pass a threshold together: each gets the precision at the last rank of its tie.
     ends_tie = np.pad(scores[:, 1:] != scores[:, :-1], [(0, 0), (0, 1)], constant_values=True)
     tie_end = np.where(ends_tie, np.arange(length), length)
     tie_end = np.minimum.accumulate(tie_end[:, ::-1], 1)[:, ::-1]
@@ -201,13 +201,13 @@ def average_precision(heatmaps, masks, object_only=False):
 
 
 def box_overlaps(heatmaps, boxes, num_thresholds=100):
-    """The best overlap between the true box and the boxes that a heatmap gives at each threshold.
+    """The best overlap between the true box and the boxes of the thresholded heatmap, at each threshold.
 
-    At threshold t, the boxes are those around the 8-connected components of the pixels with value >= t.
+    At threshold t, the boxes are the bounding boxes of the 8-connected components of the pixels with value >= t.
 
     Args:
-        heatmaps: float (b, H, W), scaled here to 0 .. 1 in each picture.
-        boxes: float (b, 4), ymin, xmin, ymax, xmax as fractions of the picture, one box a picture.
+        heatmaps: float (b, H, W), scaled here to 0 .. 1 per picture.
+        boxes: float (b, 4), ymin, xmin, ymax, xmax as fractions of the picture, one box per picture.
         num_thresholds: int, t: thresholds 0, 1/t, ..., 1 - 1/t.
 
     Returns:
@@ -216,7 +216,7 @@ def box_overlaps(heatmaps, boxes, num_thresholds=100):
     Reference:
         Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020, and
         "Evaluation for Weakly Supervised Object Localization: Protocol, Metrics, and Datasets", TPAMI 2022
-        (MaxBoxAccV2). The authors' program has 1000 thresholds on maps of 256 levels, counts the contours of
+        (MaxBoxAccV2). The authors' code has 1000 thresholds on maps of 256 levels, counts the contours of
         holes too, and makes boxes a pixel larger to the right and below.
 
     Example:
@@ -238,11 +238,11 @@ def box_overlaps(heatmaps, boxes, num_thresholds=100):
 
 
 def max_box_accuracy(overlaps, levels=(0.3, 0.5, 0.7)):
-    """MaxBoxAccV2: the share of pictures whose overlap reaches a level, at the set's best threshold.
+    """MaxBoxAccV2: the fraction of pictures whose overlap reaches a level, at the data set's best threshold.
 
     Args:
-        overlaps: float (b, t) from `box_overlaps`, of all pictures.
-        levels: the overlaps that count as found; each has its own best threshold, and the mean over them is
+        overlaps: float (b, t) from `box_overlaps`, for all pictures.
+        levels: the minimum overlaps (IoU) of a hit; each has its own best threshold, and the mean over levels is
             returned. (0.5,) gives MaxBoxAcc with the best component instead of the largest.
 
     Returns:
@@ -260,12 +260,12 @@ def max_box_accuracy(overlaps, levels=(0.3, 0.5, 0.7)):
 
 
 def centre_gaussian(height, width, sigma=0.25):
-    """The map that knows only that objects tend to be in the middle: a baseline that a heatmap has to beat.
+    """Image-independent baseline map: a Gaussian in the centre, where objects tend to be.
 
     Args:
         height: int, pixels.
         width: int, pixels.
-        sigma: float, as a fraction of the height and of the width.
+        sigma: float, standard deviation as a fraction of the height and of the width.
 
     Returns:
         float32 (H, W) in [0, 1].
@@ -275,13 +275,13 @@ def centre_gaussian(height, width, sigma=0.25):
 
 
 def random_maps(count, height, width, grid=None, seed=0):
-    """Maps that know nothing: uniform noise, a value for each cell of a grid.
+    """Image-independent baseline maps: uniform noise, one value per cell of a grid.
 
     Args:
         count: int, b.
         height: int, pixels.
         width: int, pixels.
-        grid: (rows, columns) of the cells, as a model with patches sees the picture; `None`: one a pixel.
+        grid: (rows, columns) of the cells, such as the model's patches; `None` for one cell per pixel.
         seed: int, or a `numpy.random.Generator` to draw from.
 
     Returns:
@@ -294,7 +294,7 @@ def random_maps(count, height, width, grid=None, seed=0):
 
 
 def scale_to_unit(heatmaps):
-    """Scales each map so that its least value is 0 and its largest 1; a constant map becomes 0.
+    """Scales each map so that its minimum is 0 and its maximum 1; a constant map becomes 0.
 
     Args:
         heatmaps: float (b, H, W).
@@ -316,7 +316,7 @@ def _checked(heatmaps, masks):
     heatmaps, masks = np.asarray(heatmaps), np.asarray(masks, bool)
     if heatmaps.ndim != 3 or heatmaps.shape != masks.shape:
         raise ValueError(
-            "Expected heatmaps and masks of one shape (batch, height, width). "
+            "Expected heatmaps and masks of the same shape (batch, height, width). "
             f"Received: heatmaps.shape={heatmaps.shape}, masks.shape={masks.shape}"
         )
     check_not_empty(masks)

@@ -1,7 +1,7 @@
-"""Heatmaps: which part of a picture speaks for a class, or draws the model's attention.
+"""Heatmaps: which part of a picture is evidence for a class, or gets the model's attention.
 
-`vitkit.evidence` finds what speaks for a class at each patch; here it becomes a picture. Like it, this file
-needs the TensorFlow backend.
+`vitkit.evidence` computes the evidence at each patch; this file resizes it to heatmaps. Both need the TensorFlow
+backend.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ from shared_layers.runtime import require_tensorflow, unknown_name
 from vitkit.evidence import CLASS_AGNOSTIC, METHODS, backbone_of, has_head
 from vitkit.preprocessing import prepare, to_picture
 
-# The options of `prepare` that say which part of a picture the model sees.
+# The options of `prepare` that determine which part of a picture the model sees.
 _GEOMETRY = ("resize", "crop_fraction")
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """What a model said of pictures, and where it looked.
+    """Predictions and heatmaps, as returned by `explain`.
 
     Attributes:
         logits: float32 (b, c), or `None` if the model has no head.
-        target: int (b,), the class that each heatmap explains, or `None` if the method knows no classes.
-        heatmap: float32 (b, H, W) in [0, 1], at the size of the pictures that were given.
-        evidence: float32 (b, rows, columns), what the method found at each patch, in its own unit.
+        target: int32 (b,), the class that each heatmap explains, or `None` if the method is class-agnostic.
+        heatmap: float32 (b, H, W) in [0, 1], at the size of the given pictures.
+        evidence: float32 (b, rows, columns), the method's value at each patch, not normalised.
         method: str, the method that was used.
     """
 
@@ -41,41 +41,41 @@ class Explanation:
 
 
 def explain(model, images, method="auto", target=None, batch_size=16, **options):
-    """Draws a heatmap of what a model sees in each picture.
+    """Computes a heatmap for each picture that shows where the evidence for a class is.
 
-    The methods and their options; the functions of these names in `vitkit.evidence` cite the papers:
+    The methods and their options (the functions of these names in `vitkit.evidence` cite the papers):
 
     - `raw` (layer=-1, head=None, skip_outliers=False): one layer's attention.
     - `rollout` (fusion="mean", discard_ratio=0.0): attention through all layers.
     - `tscam`: class map of the patches times attention; costs hardly more than a prediction.
-    - `gradcam` (layer=-2): features weighed by their gradients.
-    - `gradient_rollout`: attention weighed by its gradients, through all layers.
+    - `gradcam` (layer=-2): features weighted by their gradients.
+    - `gradient_rollout`: attention weighted by its gradients, through all layers.
     - `legrad`: gradients with respect to the attention of each layer.
-    - `integrated_gradients` (steps=16): gradients at the pixels on the way from the mean colour.
-    - `occlusion` (window=2, stride=1, in patches): what is missed when it is covered.
+    - `integrated_gradients` (steps=16): gradients on the path from the mean colour to the picture.
+    - `occlusion` (window=2, stride=1, in patches): decrease of the logit when patches are covered.
 
-    All but `raw` and `rollout` explain one class.
+    `raw` and `rollout` are class-agnostic; the other methods explain one class.
 
-    Attention is read at the class token, or, in a model without one, averaged over the patches. Class,
-    distillation and register tokens take part in every product and are not shown.
+    Attention is read from the class token or, in a model without one, averaged over the patches. Class,
+    distillation and register tokens are part of the computation but not of the heatmap.
 
     Args:
-        model: a `ViTClassifier`, or a `ViTBackbone` for the methods that know no classes.
-        images: uint8 (b, H, W, 3), pictures of any size, resized and normalised as `model.preprocessing`
-            says; or float (b, H, W, 3), prepared already, of a size that the patch divides.
-        method: str, one of the above, or "auto": `gradient_rollout`, or `raw` without the outliers where there is
-            no head.
-        target: int or int (b,), the class to explain, in [0, c). `None` explains the predicted class.
-            Methods that know no classes draw the same whatever it is.
-        batch_size: int, how many pictures are explained at a time.
-        **options: the method's own.
+        model: `ViTClassifier`; or `ViTBackbone`, for the class-agnostic methods.
+        images: uint8 (b, H, W, 3), pictures of any size, which are preprocessed with `model.preprocessing`;
+            or float (b, H, W, 3), already preprocessed, with sides that are multiples of the patch size.
+        method: str, one of the above, or "auto": `gradient_rollout` for a classifier, `raw` with `skip_outliers=True`
+            for a bare backbone.
+        target: int or int (b,), the class to explain, in [0, c); `None` for the predicted class. Class-agnostic
+            methods ignore it.
+        batch_size: int, pictures per batch.
+        **options: options of the method.
 
     Returns:
-        An `Explanation`, arrays of NumPy.
+        An `Explanation` of NumPy arrays.
 
     Raises:
-        ValueError: If the method, an option or a class does not exist, if the method needs a head that the
-            model does not have, or if `images` is neither of the two forms.
+        ValueError: an unknown method, option or class, a method that needs a head for a bare backbone, or `images`
+            of another shape or dtype.
     """
     require_tensorflow("explain")
     method, options = _resolve_method(model, method, options)
@@ -92,23 +92,22 @@ def explain(model, images, method="auto", target=None, batch_size=16, **options)
 
 
 def explain_tensors(model, images, target, method="auto", **options):
-    """Does what `explain` does, tensors in and tensors out, for use in a graph.
+    """As `explain`, but tensors in and tensors out, for use in a graph.
 
     Args:
         model: a `ViTClassifier` or a `ViTBackbone`.
-        images: uint8 tensor (b, H, W, 3), all but the 3 may be unknown, or prepared floats, where b may be
+        images: uint8 tensor (b, H, W, 3), where b, H and W may be unknown; or preprocessed floats, where b may be
             unknown.
-        target: int32 tensor (b,), the class to explain; -1 for the predicted one. Read only by methods that
-            know classes.
+        target: int32 tensor (b,), the class to explain; -1 for the predicted class. Ignored by class-agnostic methods.
         method: str, see `explain`.
         **options: see `explain`.
 
     Returns:
         A dict of tensors: "heatmap" float32 (b, H, W), "evidence" float32 (b, rows, columns); if the model
-        has a head, "logits" float32 (b, c); if the method knows classes, "target" int32 (b,).
+        has a head, "logits" float32 (b, c); if the method explains a class, "target" int32 (b,).
 
     Raises:
-        ValueError: As `explain`, for the method and its options.
+        ValueError: an unknown method or option, or a method that needs a head for a bare backbone.
     """
     method, options = _resolve_method(model, method, options)
     prepared = prepare(images, **model.preprocessing)
@@ -123,7 +122,7 @@ def explain_tensors(model, images, target, method="auto", **options):
 
 
 def _auto(model):
-    """The method for a model, with the options that differ from the method's own."""
+    """Returns the default method of a model, and options that differ from the method's defaults."""
     return ("gradient_rollout", {}) if has_head(model) else ("raw", {"skip_outliers": True})
 
 
@@ -135,8 +134,8 @@ def _resolve_method(model, method, options):
         raise unknown_name("method", method, ("auto", *METHODS))
     if not has_head(model) and method not in CLASS_AGNOSTIC:
         raise ValueError(
-            "The method explains a class, which takes a classifier; a bare backbone is served by "
-            f"{' and '.join(map(repr, CLASS_AGNOSTIC))}. Received: method={method!r}"
+            f"This method needs a classifier; for a bare backbone use {' or '.join(map(repr, CLASS_AGNOSTIC))}. "
+            f"Received: method={method!r}"
         )
     known = list(inspect.signature(METHODS[method]).parameters)[3:]
     for name in options:
@@ -148,7 +147,7 @@ def _resolve_method(model, method, options):
 def _as_batch(images):
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[3] != 3 or not len(images):
-        raise ValueError(f"images must be (b, H, W, 3), b at least 1. Received: images.shape={images.shape}")
+        raise ValueError(f"images must have shape (b, H, W, 3) with b >= 1. Received: images.shape={images.shape}")
     return images.astype("float32") if np.issubdtype(images.dtype, np.floating) else images
 
 
@@ -156,10 +155,10 @@ def _as_targets(model, target, count):
     if target is None:
         return np.full(count, -1, "int32")
     if not has_head(model):
-        raise ValueError(f"A bare backbone knows no classes to explain. Received: target={target}")
+        raise ValueError(f"A bare backbone has no classes: expected target=None. Received: target={target}")
     targets = np.asarray(target)
     if targets.shape not in ((), (count,)) or not np.issubdtype(targets.dtype, np.integer):
-        raise ValueError(f"target must be an int or {count} ints, one a picture. Received: target={target}")
+        raise ValueError(f"target must be an int or {count} ints, one per picture. Received: target={target}")
     if targets.min() < 0 or targets.max() >= model.num_classes:
         raise ValueError(f"target must be in [0, {model.num_classes}). Received: target={target}")
     return np.broadcast_to(targets, count).astype("int32")
@@ -169,10 +168,10 @@ _graphs = weakref.WeakKeyDictionary()
 
 
 def _graph(model, *key):
-    """The compiled explanation, made once for a model, a method, its options and a kind of picture.
+    """Returns the concrete function for a model, method, options, shape and dtype; traced once and cached.
 
-    The batch size is left open, so that the last and smaller batch traces nothing anew. A graph knows its
-    model weakly: as a value of this dictionary it would else keep its own key alive.
+    The batch size is dynamic, so that a smaller last batch is not traced again. The function holds only a weak
+    reference to its model: as a value of this dictionary it would otherwise keep its own key alive.
     """
     if model not in _graphs:
         _graphs[model] = functools.lru_cache(maxsize=16)(functools.partial(_compile, weakref.ref(model)))

@@ -1,14 +1,14 @@
 """Masks and boxes of objects in pictures: NumPy arrays in, NumPy arrays out.
 
 A mask is bool (b, H, W), True = object. A box is float (b, 4): ymin, xmin, ymax, xmax as fractions of the
-picture's height and width, upper ends exclusive, as tensorflow_datasets has them.
+picture's height and width, upper ends exclusive, as in tensorflow_datasets.
 """
 
 import numpy as np
 
 
 def box_masks(boxes, height, width):
-    """Fills boxes in: the pixels whose centre lies inside; at least one pixel a box.
+    """Turns boxes into masks: `True` for the pixels whose centre is inside; at least one pixel per box.
 
     Args:
         boxes: float (b, 4).
@@ -34,7 +34,7 @@ def box_masks(boxes, height, width):
 
 
 def mask_boxes(masks):
-    """The tightest box around each mask.
+    """Returns the bounding box of each mask.
 
     Args:
         masks: bool (b, H, W), each with at least one True pixel.
@@ -43,7 +43,7 @@ def mask_boxes(masks):
         float64 (b, 4).
 
     Raises:
-        ValueError: a mask without any pixel.
+        ValueError: an empty mask.
 
     Example:
 
@@ -62,13 +62,13 @@ def mask_boxes(masks):
 
 
 def check_not_empty(masks):
-    """Refuses masks without any pixel.
+    """Checks that no mask is empty.
 
     Args:
         masks: bool (b, H, W).
 
     Raises:
-        ValueError: a mask without any pixel, named by its index.
+        ValueError: an empty mask; the message names its index.
     """
     empty = np.flatnonzero(~masks.any((1, 2)))
     if empty.size:
@@ -76,7 +76,7 @@ def check_not_empty(masks):
 
 
 def grow_boxes(boxes, margin):
-    """Moves each side of each box outwards, at most to the border of the picture.
+    """Enlarges boxes on each side, clipped to the picture.
 
     Args:
         boxes: float (b, 4).
@@ -96,11 +96,11 @@ def grow_boxes(boxes, margin):
 
 
 def dilate(masks, radius):
-    """Adds every pixel within a distance of a mask to it.
+    """Dilates masks: adds every pixel within a distance of the mask.
 
     Args:
         masks: bool (b, H, W).
-        radius: float >= 0, Euclidean distance in pixels between the centres of pixels.
+        radius: float >= 0, Euclidean distance between pixel centres, in pixels.
 
     Returns:
         bool (b, H, W).
@@ -141,10 +141,10 @@ def paint(pictures, masks, colour):
 
 
 def component_boxes(masks):
-    """The boxes of the 8-connected components of each mask.
+    """Returns the bounding boxes of the 8-connected components of each mask.
 
-    The runs of True pixels in each row are joined where they touch in neighbouring rows, by giving each the
-    smallest number that it can reach: whole stacks of masks at once, without a loop over pixels.
+    Connected-component labelling on runs of `True` pixels, vectorised over all masks: runs that touch in neighbouring
+    rows get the smaller of their labels, until no label changes.
 
     Args:
         masks: bool (b, H, W); a mask may be empty.

@@ -88,7 +88,7 @@ ROWS = {
     "an unknown method": (f"{EXPLAIN} --method legra", r"did you mean 'legrad'"),
     "a method that needs a head": (
         "explain photo.png --model backbone.keras --backbone --method legrad --out x.npy",
-        r"takes a classifier.*'legrad'",
+        r"needs a classifier.*'legrad'",
     ),
     "an unknown target": (f"{EVALUATE} --target lable", r"Unknown target; did you mean 'label'"),
     "an unknown strategy": (f"{TRAIN} --strategy miror", r"did you mean 'mirrored'"),
@@ -100,7 +100,7 @@ ROWS = {
     "a class past the last": (f"{EXPLAIN} --target 2", r"target must be in \[0, 2\).*target=2"),
     "a class of a backbone": (
         "explain photo.png --model backbone.keras --backbone --target 0 --out x.npy",
-        r"knows no classes.*target=0",
+        r"has no classes.*target=0",
     ),
     "no picture": (f"{EVALUATE} --limit 0", r"'--limit'.* 1"),
     "no epoch": (f"{TRAIN} --epochs 0", r"'--epochs'.* 1"),

@@ -175,7 +175,7 @@ def test_the_perfect_map_reaches_the_top_of_every_metric():
 def test_wrong_shapes_and_empty_masks_are_refused(metric):
     with pytest.raises(ValueError, match=r"heatmaps.shape=\(2, 3, 5\), masks.shape=\(2, 5, 3\)"):
         metric(np.ones((2, 3, 5)), np.ones((2, 5, 3), bool))
-    with pytest.raises(ValueError, match="heatmaps and masks of one shape"):
+    with pytest.raises(ValueError, match="heatmaps and masks of the same shape"):
         metric(np.ones((3, 5)), np.ones((3, 5), bool))
     with pytest.raises(ValueError, match=r"none in masks\[0\]"):
         metric(np.ones((2, 3, 5)), np.zeros((2, 3, 5), bool))

@@ -158,8 +158,8 @@ def test_keeps_no_model_alive(pictures):
         ({"method": "raw", "layer": 2}, r"layer must be in \[-2, 2\)\. Received: layer=2"),
         ({"target": CLASSES}, r"target must be in \[0, 11\)\. Received: target=11"),
         ({"target": -1}, r"target must be in \[0, 11\)\. Received: target=-1"),
-        ({"target": [1, 2]}, r"target must be an int or 5 ints, one a picture\. Received: target=\[1, 2\]"),
-        ({"target": 1.5}, r"target must be an int or 5 ints, one a picture\. Received: target=1\.5"),
+        ({"target": [1, 2]}, r"target must be an int or 5 ints, one per picture\. Received: target=\[1, 2\]"),
+        ({"target": 1.5}, r"target must be an int or 5 ints, one per picture\. Received: target=1\.5"),
     ],
 )
 def test_refuses_what_does_not_exist(models, pictures, asks, message):
@@ -169,19 +169,19 @@ def test_refuses_what_does_not_exist(models, pictures, asks, message):
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - set(CLASS_AGNOSTIC)))
 def test_a_backbone_explains_no_class(backbone, pictures, method):
-    with pytest.raises(ValueError, match=f"a bare backbone is served by 'raw' and 'rollout'.*'{method}'"):
+    with pytest.raises(ValueError, match=f"for a bare backbone use 'raw' or 'rollout'.*'{method}'"):
         explain(backbone, pictures, method)
 
 
 def test_a_backbone_takes_no_target(backbone, pictures):
-    with pytest.raises(ValueError, match=r"knows no classes to explain\. Received: target=3"):
+    with pytest.raises(ValueError, match=r"A bare backbone has no classes.* Received: target=3"):
         explain(backbone, pictures, target=3)
 
 
 @pytest.mark.parametrize("shape", [(19, 31, 3), (0, 19, 31, 3), (2, 19, 31, 1)])
 def test_refuses_other_shapes(models, shape):
     pictures = np.zeros(shape, "uint8")
-    with pytest.raises(ValueError, match=r"\(b, H, W, 3\), b at least 1\. Received: images\.shape="):
+    with pytest.raises(ValueError, match=r"\(b, H, W, 3\) with b >= 1\. Received: images\.shape="):
         explain(models["class token"], pictures)
 
 

@@ -1,6 +1,6 @@
 """Hugging Face folders: `config.json`, `preprocessor_config.json` and safetensors of ViT, DeiT, DINO and DINOv2.
 
-`layout` says which tensor becomes which weight; whatever neither it nor `_IGNORED` names is refused.
+`layout` maps tensors to weights; a tensor that is neither in it nor in `_IGNORED` is an error.
 """
 
 import math
@@ -18,8 +18,8 @@ from shared_layers.runtime import (
 
 _DEFAULTS = {"vit": (16, 1e-12), "deit": (16, 1e-12), "dinov2": (14, 1e-6), "dinov2_with_registers": (14, 1e-6)}
 _ACTIVATIONS = {"gelu": "gelu", "relu": "relu", "silu": "silu", "swish": "silu"}
-_INTERPOLATIONS = {"2": "bilinear", "3": "bicubic"}  # Pillow's numbers
-# Of other tasks: the pooler of sentence-like outputs, the token for hidden patches, the decoder that fills them in.
+_INTERPOLATIONS = {"2": "bilinear", "3": "bicubic"}  # Pillow's constants
+# Weights for other tasks: the pooler, the mask token and the decoder of masked image modelling.
 _IGNORED = ("pooler.", "embeddings.mask_token", "decoder.")
 _HEADS = ("head/", "distillation_head/")
 
@@ -28,17 +28,17 @@ def import_hugging_face(cls, path, load_weights, overrides):
     """Makes a backbone or a classifier from a Hugging Face folder.
 
     Args:
-        cls: `ViTBackbone` or `ViTClassifier` (or a subclass). A classifier whose folder has no head gets a fresh one.
+        cls: `ViTBackbone` or `ViTClassifier` (or a subclass). A classifier from a folder without a head gets a new one.
         path: `pathlib.Path` of the folder.
-        load_weights: bool, False for fresh weights.
-        overrides: dict of constructor arguments in place of the folder's; positions are resampled.
+        load_weights: bool, `False` for new, random weights.
+        overrides: dict of constructor arguments that replace the folder's; position embeddings are resampled.
 
     Returns:
-        A model of this class.
+        A model of class `cls`.
 
     Raises:
-        ValueError: see `read`; or no head in the folder, and no `num_classes` either.
-        OSError: a file that is not there.
+        ValueError: see `read`; or a folder without a head and no `num_classes` in `overrides`.
+        OSError: a missing file.
     """
     config, weights = read(path, load_weights)
     head = {name: config.pop(name) for name in ("num_classes", "pooling", "class_names") if name in config}
@@ -55,21 +55,21 @@ def import_hugging_face(cls, path, load_weights, overrides):
 
 
 def read(path, load_weights=True):
-    """Reads a Hugging Face folder, without making a model.
+    """Reads a Hugging Face folder without building a model.
 
     Args:
         path: `pathlib.Path` of the folder.
-        load_weights: bool, False for the configuration alone.
+        load_weights: bool, `False` to read only the configuration.
 
     Returns:
-        config: dict, the constructor arguments of `ViTClassifier` where there is a head, else of `ViTBackbone`. Without a
-            `preprocessor_config.json`, the preprocessing is the constructor's own.
-        weights: dict, a weight's path in the model -> float32 array; empty without `load_weights`.
+        config: dict, the constructor arguments of `ViTClassifier` if there is a head, otherwise of `ViTBackbone`. Without a
+            `preprocessor_config.json`, the preprocessing is the constructor's default.
+        weights: dict, path of the weight in the model -> float32 array; empty without `load_weights`.
 
     Raises:
-        ValueError: an unknown kind of model, activation or interpolation; a broken file; a tensor that is missing, that
-            nobody expects, or of another shape.
-        OSError: a file that is not there.
+        ValueError: an unknown `model_type`, activation or interpolation; a corrupt file; a missing or unexpected tensor, or
+            one of another shape.
+        OSError: a missing file.
     """
     with reading_config(path):
         kind, config = _read_config(path)
@@ -80,15 +80,16 @@ def read(path, load_weights=True):
 
 
 def layout(kind, config):
-    """Which tensor of a Hugging Face model becomes which weight.
+    """Maps the tensors of a Hugging Face model to weights.
 
     Args:
         kind: str, Hugging Face's `model_type`.
-        config: dict, as `read` returns it.
+        config: dict, as returned by `read`.
 
     Yields:
         (name of the tensor without the model's prefix, its shape, path of the weight, its shape). PyTorch's matrices are
-        (out, in), ours (in, out) with the heads apart; its convolutions (out, in, rows, columns), ours turned round.
+        (out, in), ours (in, out) with a separate axis for heads; its convolution kernels are (out, in, rows, columns), ours
+        (rows, columns, in, out).
     """
     d, patch = config["hidden_dim"], config["patch_size"]
     heads = (config["num_heads"], d // config["num_heads"])
@@ -176,7 +177,7 @@ def _backbone_config(kind, theirs):
         config["layer_scale_init"] = theirs.get("layerscale_value", 1.0)
         if theirs.get("use_swiglu_ffn", False):
             config["feed_forward"] = "swiglu"
-            width = math.ceil(int(width * 2 / 3) / 8) * 8  # as many weights as the MLP, in steps of 8
+            width = math.ceil(int(width * 2 / 3) / 8) * 8  # as many weights as the MLP, rounded up to a multiple of 8
         config["intermediate_dim"] = width
     if kind == "dinov2_with_registers":
         config["num_register_tokens"] = theirs.get("num_register_tokens", 4)
@@ -188,14 +189,14 @@ def _head_config(kind, theirs):
     if not any("ForImageClassification" in name for name in architectures):
         return {}
     pooling = "token_mean" if kind.startswith("dinov2") else "token"
-    if "DeiTForImageClassification" in architectures:  # fine-tuned without a teacher: one head, beside both tokens
+    if "DeiTForImageClassification" in architectures:  # not distilled: one head, although both tokens
         pooling = "class_token"
     num_classes, class_names = read_class_names(theirs)
     return {"num_classes": num_classes, "pooling": pooling, "class_names": class_names}
 
 
 def _preprocessing(path):
-    """The preprocessing's constructor arguments. A crop is of the shorter side's resizing, as those models were trained."""
+    """Constructor arguments of the preprocessing; a centre crop means that the shorter side is resized first."""
     file = path / "preprocessor_config.json"
     if not file.is_file():
         return {}
@@ -214,7 +215,7 @@ def _preprocessing(path):
 
 
 def _sides(size):
-    """(height, width) of a size as Hugging Face writes it: 224, [224, 224], or a dict with one of three namings."""
+    """Returns (height, width) of a Hugging Face size: 224, [224, 224], or a dict with shortest_edge or height and width."""
     if isinstance(size, dict):
         size = size["shortest_edge"] if "shortest_edge" in size else (size["height"], size["width"])
     return (size, size) if isinstance(size, int) else tuple(size)
