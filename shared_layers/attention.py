@@ -1,4 +1,4 @@
-"""Attention: one head, any score, any selection."""
+"""Attention: single-head attention with a choice of score functions and of soft or hard selection."""
 
 import keras
 from keras import ops
@@ -14,55 +14,57 @@ SELECTIONS = ("soft", "hard_topk", "hard_sample")
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class Attention(keras.layers.Layer):
-    """Scores each key against each query, and gives each query the values of the keys it selects.
+    """Single-head attention with a choice of score functions and of soft or hard selection of keys.
 
-    Takes the place of `keras.layers.Attention` (score modes "dot" and "concat") and of `keras.layers.AdditiveAttention`
-    (`score_mode="additive"`): the same call, the same weights in the same order, the same numbers. It differs in that
+    Drop-in replacement for `keras.layers.Attention` (score modes "dot" and "concat") and `keras.layers.AdditiveAttention`
+    (`score_mode="additive"`): same call, same weights in the same order, same results. Differences:
 
-    - scores and selections are of every kind, and a single query needs no axis of its own;
-    - returned scores are float32 weights before dropout; those of a query that may attend to nothing are zero, and so is
-      its output (Keras: the softmax as if there were no mask);
-    - the key's mask, where there is a key, hides keys as the value's does (Keras: it is not read).
+    - more score functions, hard selection, and a single query (b, d) without a query axis;
+    - returned scores are the float32 attention weights before dropout; a query with all keys masked gets zero scores and
+      zero output (Keras: the softmax without the mask);
+    - `key_mask`, if there is a key, masks keys like `value_mask` (Keras ignores it).
 
     Args:
-        use_scale: bool, learns v of "additive" and of "concat" with `units` (otherwise ones), s of
-            w sum tanh(s (q + k)) for "concat" without `units`, and a factor on the other scores. `None` means `True` for
-            "additive" and where `units` is given.
-        score_mode: one of
+        use_scale: bool, whether to learn the vector v of "additive" and of "concat" with `units` (otherwise ones), the
+            scalar s of w sum tanh(s (q + k)) for "concat" without `units`, and a scalar factor for the other scores.
+            `None` means `True` for "additive" and if `units` is given.
+        score_mode: str, the score of a query q and a key k, one of
             "dot": q . k,
             "scaled_dot": q . k / sqrt(d),
             "general": q . (W k),
             "additive": v . tanh(W q + U k), without `units` v . tanh(q + k),
-            "concat": v . tanh(W [q; k]) with W held as its two halves, without `units` Keras's w sum tanh(q + k),
+            "concat": v . tanh(W [q; k]) with W stored as two matrices, without `units` Keras's w sum tanh(q + k),
             "concat_linear": w . [q; k].
-        dropout: float in [0, 1), on the weights.
-        seed: int or `None`, of the dropout and of the draws.
-        units: int, width of the learned maps of "additive" and "concat"; `None` means no maps.
-        selection: "soft", "hard_topk" or "hard_sample" (draws in training, takes the largest scores at inference).
-        num_selected: int, how many keys each query takes in a hard selection.
-        renormalize: bool, of "hard_topk": the chosen keys get the softmax over themselves instead of 1.
-        gradient: "straight_through" or "reinforce", of "hard_sample"; see `shared_layers.hard_sample`.
-        kernel_initializer: of W, U, w and v.
+        dropout: float in [0, 1), on the attention weights.
+        seed: int or `None`, for dropout and sampling.
+        units: int, output width of the learned projections of "additive" and "concat"; `None` for no projections.
+        selection: "soft" (softmax), "hard_topk" or "hard_sample" (samples in training, takes the top keys at inference).
+        num_selected: int, hard selections only: the number of keys per query.
+        renormalize: bool, "hard_topk" only: weight the chosen keys by the softmax over them instead of by 1.
+        gradient: "straight_through" or "reinforce", "hard_sample" only; see `shared_layers.hard_sample`.
+        kernel_initializer: initializer of W, U, w and v.
 
     Call arguments:
         inputs: list [query, value] or [query, value, key]: float tensors (b, q, d) or (b, d), (b, k, d'), (b, k, d'').
-        mask: list [query_mask, value_mask] or [query_mask, value_mask, key_mask], each bool or `None`; taken from the Keras
-            masks when absent. query_mask (b, q) or (b,): zero output where `False`; value_mask (b, k) or (b, q, k),
-            key_mask (b, k): `True` = may be attended to.
-        training: bool.
-        return_attention_scores: bool.
-        use_causal_mask: bool, query i sees keys 0 .. i.
-        return_log_probability: bool, of "hard_sample": that of each query's draw, to be given to `shared_layers.reinforce`.
-        keys_are_projected: bool, the key has been through `project_keys`: a decoder calls that once for all its steps.
+        mask: list [query_mask, value_mask] or [query_mask, value_mask, key_mask], each bool or `None`; by default the Keras
+            masks. query_mask (b, q) or (b,): zero output where `False`; value_mask (b, k) or (b, q, k), key_mask (b, k):
+            `True` = may be attended to.
+        training: bool, whether dropout and sampling are active.
+        return_attention_scores: bool, whether to also return the attention weights.
+        use_causal_mask: bool, query i attends only to keys 0 .. i.
+        return_log_probability: bool, "hard_sample" only: whether to also return the log-probability of each query's sample,
+            for `shared_layers.reinforce`.
+        keys_are_projected: bool, whether the key is the output of `project_keys`, which a decoder calls once for all steps.
 
     Returns:
-        output (b, q, d') or (b, d'); when anything is asked for a tuple of it, of the scores (b, q, k) or (b, k) float32,
-        and of the log-probabilities (b, q) or (b,) float32, zero where `query_mask` is `False`.
+        output (b, q, d') or (b, d'). With `return_attention_scores` or `return_log_probability` a tuple: the output, the
+        scores float32 (b, q, k) or (b, k), and the log-probabilities float32 (b, q) or (b,), zero where `query_mask` is
+        `False`.
 
     Raises:
-        ValueError: an unknown name, sizes that are not positive, an option of another score or selection, inputs or masks
-            that are no list of two or three, a mask of another shape, projected keys without a key; "reinforce" in
-            training while nobody asks for the log-probability, as the scores would learn nothing.
+        ValueError: an unknown name, sizes that are not positive, an option of another score mode or selection, `inputs` or
+            `mask` that are not a list of two or three, a mask of another shape, projected keys without a key; "reinforce"
+            in training without `return_log_probability`, as the scores would get no gradient.
 
     Reference: Bahdanau et al. 2015, appendix A.1.2; Luong et al. 2015, section 3.1; Xu et al. 2015, section 4.
 
@@ -132,7 +134,7 @@ class Attention(keras.layers.Layer):
         query_width, key_width = input_shape[0][-1], input_shape[-1][-1]
 
         def weight(name, *shape):
-            # a clone: one initializer object gives the same values at each use
+            # a clone: an initializer object returns the same values at each call
             initializer = keras.initializers.get(keras.initializers.serialize(self.kernel_initializer)) if shape else "ones"
             return self.add_weight(name=name, shape=shape, initializer=initializer)
 
@@ -150,7 +152,7 @@ class Attention(keras.layers.Layer):
             self.concat_score_weight = weight("concat_score_weight")
 
     def project_keys(self, key):
-        """The part of "additive" and "concat" that depends on the key alone, U k; the key itself for other scores.
+        """Projects the keys: U k for "additive" and "concat" with `units`; otherwise the keys unchanged.
 
         Args:
             key: float tensor (b, k, d'').
@@ -179,13 +181,12 @@ class Attention(keras.layers.Layer):
             )
         if training and self.selection == "hard_sample" and self.gradient == "reinforce" and not return_log_probability:
             raise ValueError(
-                "With `gradient='reinforce'` the scores learn only from the log-probability of the draw: ask for it and "
-                "give it to `shared_layers.reinforce`. Received: training=True, return_log_probability=False"
+                "With `gradient='reinforce'` the scores get their gradient only from the log-probability: pass "
+                "return_log_probability=True and use `shared_layers.reinforce`. "
+                "Received: training=True, return_log_probability=False"
             )
         if keys_are_projected and not key:
-            raise ValueError(
-                "Projected keys should be the third of the inputs. Received: keys_are_projected=True, two inputs"
-            )
+            raise ValueError("Projected keys should be the third input. Received: keys_are_projected=True, two inputs")
         check_mask("query_mask", query_mask, tuple(query.shape)[:-1])
         has_one_query = len(query.shape) == 2
         if has_one_query:
@@ -218,7 +219,7 @@ class Attention(keras.layers.Layer):
         if self.score_mode == "additive":
             return additive(query, key, scale)
         if self.score_mode == "concat":
-            # the vector v is the same number everywhere
+            # v is a scalar times ones
             inner = 1.0 if scale is None else scale
             return self.concat_score_weight * additive(inner * query, inner * key)
         if self.score_mode in ("general", "concat_linear"):
@@ -228,7 +229,7 @@ class Attention(keras.layers.Layer):
         return scores if scale is None else scores * scale
 
     def _mask(self, scores, value_mask, key_mask=None, *, use_causal_mask):
-        """All masks on keys as one that broadcasts to the scores (b, q, k), or `None`."""
+        """Combines the masks on keys to one that broadcasts to the scores (b, q, k), or `None`."""
         b, q, k = scores.shape
         check_mask("value_mask", value_mask, (b, k), (b, q, k))
         check_mask("key_mask", key_mask, (b, k))
@@ -238,7 +239,7 @@ class Attention(keras.layers.Layer):
         return combine_masks(*masks)
 
     def _select(self, scores, mask, training):
-        """Scores (b, q, k) -> weights (b, q, k) and the log-probability (b, q) of a draw, or `None`."""
+        """Scores (b, q, k) -> weights (b, q, k) and the log-probability (b, q) of the sample, or `None`."""
         if self.selection == "hard_sample":
             return hard_sample(scores, self.num_selected, mask, training, self.gradient, self.seed_generator)
         if self.selection == "hard_topk":
@@ -266,12 +267,12 @@ class Attention(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], input_shape[1][-1])
 
-    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    # traces `call`: Keras's default uses `compute_output_shape`, which gives only the output's shape
     compute_output_spec = keras.Operation.compute_output_spec
 
 
 def check_list(name, items):
-    """The items, or their shapes, where they are a list of two or three."""
+    """Checks that the items, or their shapes, are a list of two or three, and returns them."""
     is_list = isinstance(items, (list, tuple)) and not isinstance(items[-1], int)  # the shape of one tensor is a tuple too
     if not is_list or len(items) not in (2, 3):
         wanted = {"inputs": "[query, value] or [query, value, key]", "mask": "[query_mask, value_mask] or with a key_mask"}

@@ -6,15 +6,15 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class DropPath(keras.layers.Layer):
-    """Drops a residual branch for whole examples at training time, and scales the kept ones by 1 / (1 - rate).
+    """Stochastic depth: in training, drops a residual branch per example and scales kept ones by 1 / (1 - rate).
 
     Args:
-        rate: float in [0, 1), share of examples whose branch is dropped.
-        seed: int or `None`.
+        rate: float in [0, 1), probability that an example's branch is dropped.
+        seed: int or `None`, random seed.
 
     Call arguments:
         inputs: float tensor (b, ...).
-        training: bool.
+        training: bool, whether to drop branches.
 
     Returns:
         float tensor of the same shape.

@@ -9,36 +9,36 @@ from shared_layers.runtime import check_sizes
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 def gelu_approximate(x):
-    """GELU by a hyperbolic tangent, as GPT-2 and ALBERT have it (Hendrycks and Gimpel 2016, section 2).
+    """GELU with the tanh approximation, as in GPT-2 and ALBERT (Hendrycks and Gimpel 2016, section 2).
 
     Args:
         x: float tensor.
 
     Returns:
-        float tensor of that shape.
+        float tensor of the same shape.
     """
     return ops.gelu(x, approximate=True)
 
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class MLP(keras.layers.Layer):
-    """Two linear maps with an activation between them, the same at every position.
+    """Position-wise feed-forward network: two dense layers with an activation in between.
 
     Args:
-        intermediate_dim: int, width between the two maps.
-        activation: name or callable.
+        intermediate_dim: int, width of the hidden layer.
+        activation: name or callable, of the hidden layer.
         dropout: float in [0, 1), after the activation.
-        kernel_initializer, bias_initializer: of both maps.
+        kernel_initializer, bias_initializer: initializers of both dense layers.
 
     Call arguments:
         inputs: float tensor (..., d).
-        training: bool.
+        training: bool, whether dropout is active.
 
     Returns:
         float tensor (..., d).
 
     Raises:
-        ValueError: an `intermediate_dim` that is no positive int.
+        ValueError: an `intermediate_dim` that is not a positive int.
 
     Reference: Vaswani et al. 2017, section 3.3 (ReLU there; GELU in BERT and ViT).
     """
@@ -95,22 +95,22 @@ class MLP(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class SwiGLU(keras.layers.Layer):
-    """Gated feed-forward network: `W3 (silu(x W1) * x W2)`, W1 and W2 as one matrix.
+    """Gated feed-forward network: `(silu(x W1) * x W2) W3`, with W1 and W2 stored as one matrix.
 
     Args:
         intermediate_dim: int, width of the gate and of the gated value (each).
-        dropout: float in [0, 1), after the gate.
-        kernel_initializer, bias_initializer: of both maps.
+        dropout: float in [0, 1), after the gating.
+        kernel_initializer, bias_initializer: initializers of both dense layers.
 
     Call arguments:
         inputs: float tensor (..., d).
-        training: bool.
+        training: bool, whether dropout is active.
 
     Returns:
         float tensor (..., d).
 
     Raises:
-        ValueError: an `intermediate_dim` that is no positive int.
+        ValueError: an `intermediate_dim` that is not a positive int.
 
     Reference: Shazeer 2020, "GLU Variants Improve Transformer", equation 6 (without bias there; with bias here, as in
     DINOv2, whose `weights_in` holds gate and value in this order).

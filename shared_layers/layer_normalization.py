@@ -1,4 +1,4 @@
-"""LayerNormalization: Keras's, in the one form that TensorFlow's graph optimiser turns into a single operation."""
+"""LayerNormalization: Keras's, in the one form that TensorFlow's graph optimiser fuses to a single operation."""
 
 import functools
 import platform
@@ -11,18 +11,18 @@ from keras import ops
 class LayerNormalization(keras.layers.LayerNormalization):
     """`keras.layers.LayerNormalization`, several times as fast in graphs on x86 CPUs.
 
-    There oneDNN has one operation for it, but TensorFlow finds only one way of writing it: as the batch normalisation of a
-    batch of one, whose channels are the rows. Keras's mean, variance and scaling pass over memory a dozen times instead.
-    Everywhere else (eagerly, on other machines and backends, other axes, without scale or centre) this is Keras's own.
+    On x86, oneDNN has a fused layer norm, but TensorFlow's graph optimiser recognises only one pattern: a batch norm over a
+    batch of one whose channels are the rows. Keras's separate mean, variance and scaling pass over memory a dozen times.
+    Everywhere else (eager mode, other machines and backends, other axes, without scale or centre) Keras's code runs.
 
     Args:
-        as `keras.layers.LayerNormalization`.
+        the same as for `keras.layers.LayerNormalization`.
 
     Call arguments:
         inputs: float tensor (..., d). The statistics are float32, whatever the dtype policy.
 
     Returns:
-        Tensor of that shape, of the compute dtype.
+        tensor of the same shape, of the compute dtype.
 
     Reference:
         Ba et al. 2016, "Layer Normalization", section 3.
@@ -52,13 +52,13 @@ def _has_operation():
 
 @functools.cache
 def _fused(epsilon):
-    """Makes the function of inputs (..., d), scale (d,) and centre (d,), with a gradient of its own."""
+    """Makes a function of inputs (..., d), scale (d,) and centre (d,) with a custom gradient."""
     import tensorflow as tf
 
     @tf.custom_gradient
     def normalize(inputs, gamma, beta):
         width = inputs.shape[-1]
-        # As if it was fed: were the number of rows known, the ones and zeros would be constants, and go unrecognised.
+        # Hides the number of rows: if it were known, the ones and zeros would be constants, and the pattern not recognised.
         rows = tf.raw_ops.PlaceholderWithDefault(input=tf.reshape(tf.size(inputs) // width, (1,)), shape=(1,))
         normalized, *_ = tf.raw_ops.FusedBatchNormV3(
             x=tf.reshape(inputs, (1, -1, width, 1)),

@@ -1,4 +1,4 @@
-"""Linear: a dense map over any trailing axes, computed as one matrix product."""
+"""Linear: a dense layer over any number of trailing axes, computed as one matrix product."""
 
 import math
 
@@ -8,23 +8,23 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class Linear(keras.layers.Layer):
-    """`activation(x . kernel + bias)`, with the tokens laid out as one 2-D matrix.
+    """Dense layer, `activation(x . kernel + bias)`, computed on the tokens as one 2-D matrix.
 
     `keras.layers.Dense` and `EinsumDense` multiply 3-D inputs through `tensordot` and `einsum`, which TensorFlow's
     graph optimiser cannot fuse with bias and activation. Here the product is always two-dimensional, so that product,
-    bias and GELU become one kernel on the CPU. Weights have the shapes of `Dense` (one input axis) and of the
-    projections of `keras.layers.MultiHeadAttention` (several output or input axes), and are interchangeable with them.
+    bias and GELU are fused to one kernel on the CPU. Weights have the same shapes as in `Dense` (one input axis) and in
+    the projections of `keras.layers.MultiHeadAttention` (several output or input axes), and are interchangeable.
 
     Args:
-        output_shape: int or tuple of ints, the trailing axes of the output.
-        input_axes: int, how many trailing axes of the input are contracted.
-        activation: name or callable, applied to the result.
-        use_bias: bool.
+        output_shape: int or tuple of int, sizes of the trailing axes of the output.
+        input_axes: int, the number of trailing axes of the input that are contracted.
+        activation: name or callable, applied to the output; `None` for none.
+        use_bias: bool, whether to add a bias.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
             as in `keras.layers.Dense`.
 
     Call arguments:
-        inputs: float tensor (..., *input axes), the leading axes of any number.
+        inputs: float tensor (..., *input axes), with any number of leading axes.
 
     Returns:
         float tensor (..., *output_shape).
@@ -57,7 +57,7 @@ class Linear(keras.layers.Layer):
         super().__init__(**kwargs)
         sizes = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         if not sizes or any(not isinstance(size, int) or size <= 0 for size in sizes):
-            raise ValueError(f"`output_shape` should be a positive int or several. Received: output_shape={output_shape}")
+            raise ValueError(f"`output_shape` should be one or more positive ints. Received: output_shape={output_shape}")
         self.output_sizes = sizes
         self.input_axes = input_axes
         self.activation = keras.activations.get(activation)
@@ -75,7 +75,7 @@ class Linear(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=self.input_sizes + self.output_sizes,
-            # a clone: one initializer object gives the same values at each use
+            # a clone: an initializer object returns the same values at each call
             initializer=keras.initializers.get(keras.initializers.serialize(self.kernel_initializer)),
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
@@ -119,7 +119,7 @@ class Linear(keras.layers.Layer):
 
 
 def add_bias(matrix, bias):
-    """(n, d) + (d,). TensorFlow fuses `BiasAdd`, not `AddV2`, with a matrix product and an exact GELU after it."""
+    """Adds (d,) to (n, d). TensorFlow fuses `BiasAdd`, not `AddV2`, with the matrix product and an exact GELU."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

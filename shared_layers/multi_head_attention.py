@@ -336,7 +336,7 @@ class MultiHeadAttention(keras.layers.Layer):
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         return (*query_shape[:-1], *(self.output_sizes or query_shape[-1:]))
 
-    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    # traces `call`: Keras's default uses `compute_output_shape`, which gives only the output's shape
     compute_output_spec = keras.Operation.compute_output_spec
 
 

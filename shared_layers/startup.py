@@ -1,4 +1,4 @@
-"""What is done before TensorFlow is imported."""
+"""Setup that must run before TensorFlow is imported."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ _COMMANDS = ("vitkit", "textkit")
 
 @contextlib.contextmanager
 def quiet_command():
-    """Keeps TensorFlow's log out of the terminal of the commands `vitkit` and `textkit`; import TensorFlow inside.
+    """Silences TensorFlow's log in the commands `vitkit` and `textkit`; import TensorFlow in this context.
 
-    In any other process nothing changes, nor where `TF_CPP_MIN_LOG_LEVEL` asks for the log. That variable alone does not
-    do: TensorFlow 2.21 writes lines of level 0 as its libraries are loaded, before it is read.
+    Nothing changes in any other process, or if `TF_CPP_MIN_LOG_LEVEL` enables the log. Setting that variable is not
+    enough: TensorFlow 2.21 logs lines of level 0 while its libraries are loaded, before it reads the variable.
     """
     is_command = any(pathlib.Path(program).stem in _COMMANDS for program in sys.argv[:1])
     if not is_command or int(os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")) < 2:

@@ -214,5 +214,5 @@ class TransformerDecoder(keras.layers.Layer):
     def compute_output_shape(self, decoder_sequence_shape, encoder_sequence_shape=None):
         return decoder_sequence_shape
 
-    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    # traces `call`: Keras's default uses `compute_output_shape`, which gives only the output's shape
     compute_output_spec = keras.Operation.compute_output_spec

@@ -186,5 +186,5 @@ class TransformerEncoder(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    # traces `call`: Keras's own asks `compute_output_shape`, which tells of the output alone
+    # traces `call`: Keras's default uses `compute_output_shape`, which gives only the output's shape
     compute_output_spec = keras.Operation.compute_output_spec

@@ -46,8 +46,9 @@ def fit_run(
         progress: bool, whether to show, on standard error, a bar and a line for each epoch.
 
     Returns:
-        dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" (or what else was
-        monitored, of validation), and "history" {metric: values of the epochs trained now}.
+        dict, ready for JSON: "epochs" (how many were trained, those before a resume included; a callback may have cut the
+        last one short), "steps_per_epoch", "parameters", "seconds", "best_accuracy" (or what else was monitored, of
+        validation), and "history" {metric: values of the epochs trained now}.
 
     Raises:
         ValueError: a checkpoint of another model; in training, a loss that is no longer finite.
@@ -75,7 +76,7 @@ def fit_run(
             verbose=0,
         ).history
     return {
-        "epochs": epochs,
+        "epochs": first_epoch + len(history.get("loss", ())),
         "steps_per_epoch": steps_per_epoch,
         "parameters": model.count_params(),
         "seconds": time.monotonic() - began,

@@ -65,5 +65,5 @@ def test_regularizer_and_constraint_act_on_the_kernel():
 
 @pytest.mark.parametrize("output_shape", [0, -3, (), (5, 0), (5, 2.0)])
 def test_refuses_an_output_axis_that_is_not_positive(output_shape):
-    with pytest.raises(ValueError, match=r"`output_shape` should be a positive int or several\. Received: output_shape="):
+    with pytest.raises(ValueError, match=r"`output_shape` should be one or more positive ints\. Received: output_shape="):
         Linear(output_shape)
