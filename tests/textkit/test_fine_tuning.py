@@ -89,8 +89,9 @@ def test_a_run_does_not_go_on_as_another_model(tmp_path):
 def test_patience_ends_training(tmp_path):
     data = labels.reviews(100)
     _, summary = run(tmp_path, data=data, epochs=9, patience=2, learning_rate=1e-9)  # which changes nothing
-    assert len(summary["history"]["loss"]) == 3
+    assert summary["epochs"] == len(summary["history"]["loss"]) == 3
     _, again = run(tmp_path, data=data, epochs=9, patience=2, learning_rate=1e-9, resume=True)
+    assert again["epochs"] == 3
     assert not again["history"].get("loss")
 
 

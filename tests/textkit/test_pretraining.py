@@ -149,6 +149,7 @@ def test_ends_in_time_and_goes_on_where_the_clock_stood(tmp_path, monkeypatch):
     # each step looks at the clock twice: 30 seconds are 15 steps, of which an epoch has more than that
     _, summary = run(tmp_path, batch_tokens=24, minutes=0.5, epochs=9, warmup_steps=0)
     assert len(rates) == 15 < summary["steps_per_epoch"]
+    assert summary["epochs"] == 1
     np.testing.assert_allclose(rates, [1e-2 * (1 - second / 30) for second in range(1, 30, 2)], rtol=1e-5)
     assert (tmp_path / "best.keras").is_file()
     assert json.loads((tmp_path / "time.json").read_text()) == {"seconds": 31.0}
