@@ -5,7 +5,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class LayerScale(keras.layers.Layer):
-    """Multiplies each channel by a learned factor that starts small.
+    """LayerScale: multiplies each channel by a learned factor, initially small.
 
     Args:
         init_value: float, initial factor of every channel.

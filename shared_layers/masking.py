@@ -4,7 +4,7 @@ from keras import ops
 
 
 def causal_mask(query_length, key_length=None, start_index=0):
-    """Mask that hides the future: query i sees keys 0 .. i + `start_index`.
+    """Causal mask: query i may attend to keys 0 .. i + `start_index`.
 
     Args:
         query_length: int or scalar int tensor, q.
@@ -27,12 +27,12 @@ def causal_mask(query_length, key_length=None, start_index=0):
 
 
 def sliding_window_mask(query_length, key_length, window, start_index=0):
-    """Mask of a band: a query at position i sees the keys at j with |i - j| < `window`.
+    """Sliding-window mask: a query at position i may attend to keys at positions j with |i - j| < `window`.
 
     Args:
         query_length: int or scalar int tensor, q.
         key_length: int or scalar int tensor, k.
-        window: int, half-width of the band in tokens, itself included.
+        window: int, half-width of the window in tokens, the query's own position included.
         start_index: int or scalar int tensor, position of the first query among the keys.
 
     Returns:
@@ -61,13 +61,13 @@ def combine_masks(*masks):
 
 
 def check_mask(name, mask, *shapes, broadcasts=False):
-    """Refuses a mask that has none of the shapes.
+    """Checks that a mask has one of the expected shapes.
 
     Args:
-        name: str, of the argument.
-        mask: tensor, or `None`, which passes.
-        *shapes: tuples of the sizes that the axes should have; what is no int, in them or in the mask's shape, fits any.
-        broadcasts: bool, whether an axis of size 1 fits too.
+        name: str, name of the argument, for the error message.
+        mask: tensor; `None` is accepted.
+        *shapes: tuples of expected sizes; a size that is not an int (unknown), here or in the mask's shape, matches any.
+        broadcasts: bool, whether an axis of size 1 is accepted too.
 
     Raises:
         ValueError: a mask of another shape.

@@ -1,4 +1,4 @@
-"""MultiHeadAttention: the fast path by default, scores whenever they are asked for, a cache for decoding."""
+"""MultiHeadAttention: fast by default, attention scores on request on every path, a cache for decoding."""
 
 import math
 
@@ -15,58 +15,59 @@ from shared_layers.scores import soft
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class MultiHeadAttention(keras.layers.Layer):
-    """Multi-head scaled dot-product attention whose scores are never silently missing.
+    """Multi-head scaled dot-product attention that returns attention scores on every path.
 
-    Takes the arguments of `keras.layers.MultiHeadAttention` and of KerasHub's `CachedMultiHeadAttention`, holds the same
-    weights in the same order (`ours.set_weights(theirs.get_weights())`) and gives the same numbers. It differs in that
+    Drop-in replacement for `keras.layers.MultiHeadAttention` and KerasHub's `CachedMultiHeadAttention`: same arguments, same
+    weights in the same order (`ours.set_weights(theirs.get_weights())`), same results. Differences:
 
-    - scores come on every path, also under a causal mask, with a cache and with dropout, as float32 probabilities before
-      dropout; `num_score_rows` gives those of the first rows alone, at O(rows * k) while the output keeps the fast path;
-    - under TensorFlow the scores of more than 1024 queries, if not asked for, are never all in memory: as little as a tenth
-      of it, in the same time, but for training on lengths that the graph does not know;
-    - a query that may attend to nothing gets zeros from its values on every path (Keras: zeros when scores are returned,
-      the mean of all values when they are not);
-    - `query_mask` given by hand is honoured.
+    - scores are returned on every path, also with a causal mask, a cache or dropout, as float32 probabilities before
+      dropout; `num_score_rows` returns only the first rows, at a cost of O(rows * k), while the output uses the fast path;
+    - on TensorFlow, more than 1024 queries are processed in chunks unless scores are returned, which takes as little as a
+      tenth of the memory in the same time (except in training if the graph does not know the length);
+    - a query with all keys masked gets zero context on every path (Keras: zeros if scores are returned, otherwise the
+      mean of all values);
+    - an explicit `query_mask` is applied.
 
     Args:
         num_heads: int, h.
         key_dim: int, width of each head's queries and keys, e.
-        value_dim: int, width of each head's values; `None` means `key_dim`.
+        value_dim: int, width of each head's values, v; `None` for `key_dim`.
         dropout: float in [0, 1), on the attention probabilities.
-        use_bias: bool, biases on the projections.
-        output_shape: int or tuple, trailing shape of the output; `None` means the query's width.
-        attention_axes: `None` or 1: the axis of the tokens. Other layouts: reshape to (b, n, d) first.
-        sliding_window: int or `None`, each query sees the keys less than that many positions away.
-        flash_attention: bool or `None` (the backend chooses); only the JAX backend has such kernels.
+        use_bias: bool, whether the projections have biases.
+        output_shape: int or tuple, trailing shape of the output; `None` for the query's width.
+        attention_axes: `None` or 1, the axis of the tokens. Reshape other layouts to (b, n, d) first.
+        sliding_window: int, each query attends only to keys less than this many positions away; `None` for no window.
+        flash_attention: bool or `None` (the backend chooses); only the JAX backend has flash attention.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint:
-            of every projection.
-        use_gate: bool, multiplies each head's output by a sigmoid gate of the query.
-        rotary_max_wavelength: number, turns queries and keys by their positions, before the keys go into a cache, as
-            `RotaryEmbedding` with that `max_wavelength`; `None` leaves them as they are.
-        seed: int or `None`, of the dropout.
+            for every projection, as in `keras.layers.Dense`.
+        activity_regularizer: as in `keras.layers.Layer`.
+        use_gate: bool, whether to multiply each head's output by a sigmoid gate computed from the query.
+        seed: int or `None`, for dropout.
+        rotary_max_wavelength: number, applies `RotaryEmbedding` with this `max_wavelength` to queries and keys (before keys
+            are cached); `None` for no rotary embedding.
 
     Call arguments:
         query: float tensor (b, q, d).
         value: float tensor (b, k, d').
-        key: float tensor (b, k, d''); `None` means `value`.
-        query_mask, value_mask, key_mask: (b, q), (b, k), (b, k), nonzero = a real token; taken from Keras masks when absent.
-            With a cache, those of what is written to it may be as long as that alone.
+        key: float tensor (b, k, d''); `None` for `value`.
+        query_mask, value_mask, key_mask: (b, q), (b, k), (b, k), nonzero = real token, not padding; by default the Keras
+            masks. With a cache, value_mask and key_mask may also cover only the tokens that are written to it.
         attention_mask: (b, q, k) or (b, h, q, k), nonzero = may attend; axes of size 1 broadcast.
-        return_attention_scores: bool.
-        training: bool.
-        use_causal_mask: bool, query i sees keys 0 .. i (with a cache: 0 .. i + `cache_update_index`).
+        return_attention_scores: bool, whether to also return the attention probabilities.
+        training: bool, whether dropout is active.
+        use_causal_mask: bool, query i attends only to keys 0 .. i (with a cache: 0 .. i + `cache_update_index`).
         cache: float tensor (b, 2, k, h, e) of projected keys and values, or `None`.
-        cache_update_index: scalar int, where the new keys and values are written, also the position of the first query;
-            `None` reads the cache as it is.
-        num_score_rows: int, with `return_attention_scores`: only the scores of that many leading queries.
+        cache_update_index: scalar int, position in the cache where new keys and values are written, and position of the
+            first query; `None` reads the cache without an update.
+        num_score_rows: int, with `return_attention_scores`: return only the rows of this many leading queries.
 
     Returns:
-        output (b, q, *output_shape); with scores: (output, scores (b, h, q or `num_score_rows`, k) float32); with a cache
-        the updated cache comes last.
+        output (b, q, *output_shape), of the compute dtype. With `return_attention_scores` or `cache` a tuple: the output,
+        the scores float32 (b, h, q or `num_score_rows`, k), and the updated cache.
 
     Raises:
-        ValueError: sizes that are not positive, `attention_axes` of several axes, `value` and `key` of different lengths,
-            `cache_update_index` without `cache`, a mask of another shape.
+        ValueError: sizes that are not positive, `attention_axes` other than `None` or 1, `value` and `key` of different
+            lengths, `cache_update_index` without `cache`, a mask of another shape.
 
     Reference: Vaswani et al. 2017, "Attention Is All You Need", sections 3.2.1 and 3.2.2.
 
@@ -235,11 +236,11 @@ class MultiHeadAttention(keras.layers.Layer):
         return results if len(results) > 1 else output
 
     def _turn(self, projected, start_index):
-        """Queries or keys (b, n, h, e) by their positions, where they are turned at all."""
+        """Applies the rotary embedding, if there is one, to queries or keys (b, n, h, e)."""
         return projected if self.rotary_max_wavelength is None else self.rotary(projected, start_index=start_index)
 
     def _mask(self, q, k, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, start_index):
-        """All masks as one function (first=0, count=q): that of so many queries, (b, h, count, k) or less, or `None`."""
+        """Returns a function (first=0, count=q) -> combined mask that broadcasts to (b, h, count, k), or `None`."""
         if attention_mask is not None and len(attention_mask.shape) == 3:
             attention_mask = ops.expand_dims(attention_mask, 1)
 
@@ -261,13 +262,13 @@ class MultiHeadAttention(keras.layers.Layer):
     def _attend(self, queries, keys, values, cache, mask, return_scores, num_score_rows, training):
         """(b, q, h, e), (b, k, h, e), (b, k, h, v) -> context (b, q, h, v) and scores or `None`.
 
-        `cache` is where the keys and values come from, or `None`; `mask` is what `_mask` gives.
+        `cache` is the cache that keys and values were read from, or `None`; `mask` is the function from `_mask`.
         """
         scale = 1.0 / math.sqrt(self.key_dim)
         rows_only = return_scores and num_score_rows is not None
         drops = self.dropout > 0 and training
-        # TensorFlow's version of the fused op is slower than the products below; JAX's needs values as wide as the keys, and
-        # compiles in float16 on GPUs alone
+        # TensorFlow's fused op is slower than the products below; JAX's needs values as wide as the keys, and float16 only
+        # compiles on GPUs
         fuses = keras.backend.backend() != "tensorflow" and keras.backend.standardize_dtype(queries.dtype) != "float16"
         if fuses and self.value_dim == self.key_dim and not drops and (rows_only or not return_scores):
             whole = mask()
@@ -288,13 +289,13 @@ class MultiHeadAttention(keras.layers.Layer):
             keys = ops.transpose(keys, (0, 2, 3, 1))  # (b, h, e, k)
             values = ops.transpose(values, (0, 2, 1, 3))  # (b, h, k, v)
         else:
-            # Both at once, without the slices; TensorFlow's graphs fold the second transposition into the product.
+            # Both at once, without slices; TensorFlow's graph optimiser folds the second transposition into the product.
             keys, values = ops.unstack(ops.transpose(cache, (1, 0, 3, 2, 4)))
             keys = ops.transpose(keys, (0, 1, 3, 2))
 
         length = queries.shape[2]
-        # a graph that does not know the length goes in chunks, of which a short sequence is one; training keeps what it
-        # needs for the gradient, which is faster
+        # with an unknown length the graph uses chunks, a short sequence being one chunk; not in training, where keeping the
+        # scores for the gradient is faster
         is_long = keras.backend.backend() == "tensorflow" and (not training if length is None else length > MOST_AT_ONCE)
         if is_long and (rows_only or not return_scores):
             scaled = queries * ops.cast(scale, queries.dtype)
@@ -341,24 +342,24 @@ class MultiHeadAttention(keras.layers.Layer):
 
 
 def attention_probabilities(queries, keys, mask, scale):
-    """softmax(queries . keys * scale) in float32, zero where the mask is False.
+    """Computes softmax(queries . keys * scale) in float32, zero where the mask is `False`.
 
     Args:
         queries: float tensor (b, h, q, e).
         keys: float tensor (b, h, e, k).
         mask: bool tensor that broadcasts to (b, h, q, k), or `None`.
-        scale: float; multiplies the queries, so that half precision does not overflow in the product.
+        scale: float; multiplies the queries, so that the product does not overflow in half precision.
 
     Returns:
-        float32 tensor (b, h, q, k); each row sums to 1, or is zero where it may attend to nothing.
+        float32 tensor (b, h, q, k); each row sums to 1, or is zero if all keys are masked.
     """
     return soft(ops.matmul(queries * ops.cast(scale, queries.dtype), keys), mask)
 
 
 def mask_in_cache(mask, length, cache, start_index):
-    """A mask (b, n) of the `length` tokens written to a cache, as one (b, k) of all that it holds; other masks as they are.
+    """Extends a mask (b, n) of the `length` tokens written to a cache to (b, k) for the whole cache.
 
-    Of the other tokens it says nothing: they may be attended to.
+    All other tokens may be attended to. A mask that already has the cache's length is returned unchanged.
     """
     if mask is None or length == cache.shape[2] or mask.shape[1] != length:
         return mask
@@ -367,9 +368,9 @@ def mask_in_cache(mask, length, cache, start_index):
 
 
 def rows_of(mask, first, count):
-    """The rows of a mask (b, h, q, k) from `first` on, `count` of them or all there are; beyond the end, the last one again.
+    """Returns `count` (or all) rows of a mask (b, h, q, k), starting at `first`; the last row is repeated beyond the end.
 
-    A mask that says the same of every query stays as it is.
+    A mask with one row for all queries is returned unchanged.
     """
     if count is None or mask.shape[-2] == 1:
         return mask

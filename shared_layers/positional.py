@@ -1,4 +1,4 @@
-"""Positions: learned, sinusoidal (1-D and 2-D), rotary; and resampling to another length or grid."""
+"""Position embeddings: learned, sinusoidal (1-D and 2-D) and rotary; resampling to another length or grid."""
 
 import math
 
@@ -9,22 +9,22 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class PositionEmbedding(keras.layers.Layer):
-    """One learned vector per position; takes KerasHub's arguments and holds the same weight.
+    """Learned position embedding; same arguments and weight as KerasHub's.
 
     Args:
-        sequence_length: int, the longest sequence.
-        initializer: of the table (sequence_length, d).
+        sequence_length: int, the maximum sequence length.
+        initializer: initializer of the table (sequence_length, d).
 
     Call arguments:
-        inputs: float tensor (..., n, d), only its shape is used.
+        inputs: float tensor (..., n, d), of which only the shape is used.
         start_index: int, position of the first token.
-        positions: int tensor (n,) or (b, n), positions of the tokens instead of consecutive ones.
+        positions: int tensor (n,) or (b, n), positions of the tokens; `None` for consecutive positions from `start_index`.
 
     Returns:
-        float tensor of the inputs' shape, to be added to them.
+        float tensor of the inputs' shape, to add to them.
 
     Raises:
-        ValueError: a `sequence_length` that is no positive int, or inputs longer than it.
+        ValueError: a `sequence_length` that is not a positive int, or longer inputs.
 
     Reference: Gehring et al. 2017, "Convolutional Sequence to Sequence Learning", section 3.1.
     """
@@ -69,19 +69,19 @@ class PositionEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class SinePositionEncoding(keras.layers.Layer):
-    """Fixed sines (even channels) and cosines (odd channels) of the position; takes KerasHub's arguments.
+    """Sinusoidal position encoding: sines in even and cosines in odd channels; same arguments as KerasHub's.
 
     Args:
-        max_wavelength: number, the wavelength of the slowest channels over 2 pi, in tokens.
+        max_wavelength: number, the longest wavelength divided by 2 pi, in tokens.
 
     Call arguments:
-        inputs: float tensor (b, n, d), only its shape is used.
+        inputs: float tensor (b, n, d), of which only the shape is used.
         start_index: int, position of the first token.
-        positions: tensor (n,) or (b, n) instead of consecutive positions.
+        positions: tensor (n,) or (b, n); `None` for consecutive positions from `start_index`.
 
     Returns:
-        float tensor of the inputs' shape. Angles are computed in float32 whatever the dtype policy: half precision has no
-        digits left for a position beyond a few hundred (KerasHub computes them in the layer's dtype).
+        float tensor of the inputs' shape. Angles are computed in float32 whatever the dtype policy, since half precision
+        is too coarse for positions beyond a few hundred (KerasHub computes them in the layer's dtype).
 
     Reference: Vaswani et al. 2017, section 3.5.
     """
@@ -110,31 +110,31 @@ class SinePositionEncoding(keras.layers.Layer):
 
 
 def _angles(positions, width, max_wavelength):
-    """(..., n) positions -> (..., n, width) angles, each frequency twice (for its sine and its cosine)."""
+    """Positions (..., n) -> angles (..., n, width), each frequency twice (for its sine and its cosine)."""
     frequencies = float(max_wavelength) ** -(2 * (np.arange(width) // 2) / width)
     return ops.cast(positions, "float32")[..., None] * frequencies.astype("float32")
 
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class SinePositionEncoding2D(keras.layers.Layer):
-    """Fixed sines and cosines of row and column, for a grid of tokens.
+    """Sinusoidal position encoding of row and column, for a grid of tokens.
 
-    The first half of the channels encodes the column, the second half the row; each half holds its sines, then its cosines.
+    The first half of the channels encodes the column, the second half the row; each half has sines first, then cosines.
 
     Args:
         max_wavelength: number, as in `SinePositionEncoding`.
 
     Call arguments:
-        inputs: float tensor (b, rows, columns, d), only its shape is used.
+        inputs: float tensor (b, rows, columns, d), of which only the shape is used.
 
     Returns:
         float tensor of the inputs' shape.
 
     Raises:
-        ValueError: a width that four does not divide.
+        ValueError: a width that is not a multiple of 4.
 
-    Reference: Chen et al. 2021, "An Empirical Study of Training Self-Supervised Vision Transformers" (MoCo v3), whose
-    order of channels this is; He et al. 2022 (MAE) uses the same.
+    Reference: Chen et al. 2021, "An Empirical Study of Training Self-Supervised Vision Transformers" (MoCo v3), with
+    this order of channels; He et al. 2022 (MAE) uses the same.
     """
 
     def __init__(self, max_wavelength=10000, **kwargs):
@@ -166,22 +166,25 @@ class SinePositionEncoding2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class RotaryEmbedding(keras.layers.Layer):
-    """Rotates pairs of channels of queries or keys by an angle that grows with the position; takes KerasHub's arguments.
+    """Rotary position embedding (RoPE) of queries or keys; same arguments as KerasHub's.
 
-    Channel i is paired with channel i + d/2.
+    Rotates pairs of channels, i and i + d/2, by an angle proportional to the position.
 
     Args:
         max_wavelength: number, the base of the frequencies.
-        scaling_factor: float, stretches positions (context extension).
+        scaling_factor: float, factor by which the context is extended.
         rope_type: "linear" (positions divided by the factor), "dynamic" (NTK-aware base) or "yarn".
-        beta_fast, beta_slow, original_max_position_embeddings, truncate: of "yarn".
-        sequence_axis, feature_axis: int, which axes of the inputs hold positions and channels.
-        denominator_dim: int or `None`, the width by which channel indices are divided, when only a part is rotated.
+        beta_fast, beta_slow: float, "yarn" only: numbers of rotations between which frequencies are interpolated.
+        original_max_position_embeddings: int, "yarn" only: context length in pretraining, in tokens.
+        truncate: bool, "yarn" only: whether to round the interpolation range to whole channels.
+        sequence_axis, feature_axis: int, the axes of positions and of channels.
+        denominator_dim: int, the width by which channel indices are divided, if only part of the channels is rotated;
+            `None` for the inputs' width.
 
     Call arguments:
-        inputs: float tensor with the axes named above.
+        inputs: float tensor (b, n, ..., d) or with the axes named above.
         start_index: int, position of the first token.
-        positions: tensor (n,) or (b, n) instead of consecutive positions.
+        positions: tensor (n,) or (b, n); `None` for consecutive positions from `start_index`.
 
     Returns:
         float tensor of the inputs' shape.
@@ -245,7 +248,7 @@ class RotaryEmbedding(keras.layers.Layer):
             angles = angles[None]
         for _ in range(len(inputs.shape) - 3):
             angles = ops.expand_dims(angles, 2)  # (1 or b, n, 1 ..., d)
-        # YaRN section 3.4: attention is sharpened, here on either side of the product
+        # YaRN section 3.4: attention temperature, here applied to queries and keys
         amplitude = 0.1 * math.log(self.scaling_factor) + 1.0 if self.rope_type == "yarn" else 1.0
         cosine = ops.cast(ops.cos(angles) * amplitude, inputs.dtype)
         sine = ops.cast(ops.sin(angles) * amplitude, inputs.dtype)
@@ -262,7 +265,7 @@ class RotaryEmbedding(keras.layers.Layer):
         if self.rope_type == "dynamic":
             return (plain / self.scaling_factor ** (width / max(1, width - 2))).astype("float32")
 
-        def channel_of(rotations):  # the channel that turns so many times over the original context
+        def channel_of(rotations):  # the channel that makes this many rotations over the original context
             turns = self.original_max_position_embeddings / (rotations * 2 * math.pi)
             return width * math.log(turns) / (2 * math.log(self.max_wavelength))
 
@@ -271,7 +274,7 @@ class RotaryEmbedding(keras.layers.Layer):
             low, high = math.floor(low), math.ceil(high)
         low, high = max(low, 0), min(high, width - 1)
         interpolated = np.clip((np.arange(width // 2) - low) / max(high - low, 1e-3), 0, 1)
-        # as KerasHub, whose yarn leaves `denominator_dim` out
+        # as in KerasHub, whose yarn ignores `denominator_dim`
         plain = float(self.max_wavelength) ** -(np.arange(0, width, 2) / width)
         return (plain / self.scaling_factor * interpolated + plain * (1 - interpolated)).astype("float32")
 
@@ -295,11 +298,11 @@ class RotaryEmbedding(keras.layers.Layer):
 
 
 def resample_positions(table, length):
-    """Stretches or shrinks a table of learned positions to another length, bicubically.
+    """Resamples a table of position embeddings to another length, bicubically.
 
     Args:
         table: float tensor (n, d).
-        length: int, the new n.
+        length: int, the new number of positions.
 
     Returns:
         float tensor (length, d).
@@ -310,21 +313,21 @@ def resample_positions(table, length):
 
 
 def resample_grid(table, old_grid, new_grid):
-    """Stretches or shrinks a table of learned positions on a grid to another grid, bicubically.
+    """Resamples a table of position embeddings of a grid to another grid, bicubically.
 
     Args:
         table: float tensor (rows * columns, d), row by row.
         old_grid: (rows, columns) of the table.
-        new_grid: (rows, columns) wanted, of any proportions.
+        new_grid: (rows, columns) of the result, of any aspect ratio.
 
     Returns:
         float tensor (new rows * new columns, d).
 
     Raises:
-        ValueError: a table that does not have `old_grid`'s number of positions.
+        ValueError: a table whose length is not rows * columns of `old_grid`.
 
-    Reference: Dosovitskiy et al. 2021, section 3.2 (there without naming the kernel). The kernel is the one that the DINOv2
-    and Hugging Face checkpoints are used with: Keys 1981 with a = -0.75, pixel centres at half integers, not antialiased.
+    Reference: Dosovitskiy et al. 2021, section 3.2 (which does not name the kernel). The kernel is that of DINOv2 and
+    Hugging Face: Keys 1981 with a = -0.75, pixel centres at half integers, not antialiased.
 
     Example:
 
@@ -351,7 +354,7 @@ def resample_grid(table, old_grid, new_grid):
 
 
 def _bicubic_weights(old, new, a=-0.75):
-    """NumPy float32 (new, old): row i holds the weights of the old samples in the new sample i; edges are repeated."""
+    """Returns float32 (new, old): row i has the weights of the old samples in the new sample i; edges are repeated."""
     weights = np.zeros((new, old), "float64")
     centres = (np.arange(new) + 0.5) * old / new - 0.5
     for row, centre in enumerate(centres):

@@ -1,33 +1,34 @@
-"""Attention of many queries, of which only a few have their scores in memory at a time; TensorFlow only."""
+"""Memory-efficient attention in chunks of queries; TensorFlow only."""
 
 from keras import ops
 
 from shared_layers.scores import soft
 
-MOST_AT_ONCE = 1024  # queries; with more of them, none of their scores are kept
-SIZE = 256  # of a chunk
+MOST_AT_ONCE = 1024  # queries; above this number attention is computed in chunks
+SIZE = 256  # queries per chunk
 
 
 def attend_in_chunks(queries, keys, values, mask, dropout=0.0, seed=None, size=None):
-    """softmax(queries . keys) . values, one chunk of queries after the other.
+    """Computes softmax(queries . keys) . values one chunk of queries at a time.
 
-    The scores of a chunk are forgotten once its outputs are there, and made again for the gradient: memory grows with the
-    number of queries, and not with its product with the number of keys.
+    The scores of a chunk are discarded once its outputs are computed, and recomputed for the gradient: memory grows with
+    the number of queries, not with its product with the number of keys.
 
     Args:
-        queries: float tensor (b, h, q, e), divided by the square root of e.
+        queries: float tensor (b, h, q, e), already divided by the square root of e.
         keys: float tensor (b, h, e, k).
         values: float tensor (b, h, k, v).
-        mask: function of the number of a chunk's first query and of how many there are, q' -> bool tensor that broadcasts to
-            (b, h, q', k), `True` = may attend, or `None`. The last chunk may reach beyond q, where any mask does.
-        dropout: float in [0, 1), on the weights.
-        seed: int tensor (2,), of the dropout.
-        size: int, queries of a chunk; `None` for `SIZE`, or all at once where there are at most `MOST_AT_ONCE`.
+        mask: function (index of a chunk's first query, number of queries q') -> bool tensor that broadcasts to
+            (b, h, q', k), `True` = may attend, or `None`. The last chunk may reach beyond q, where the mask does not matter.
+        dropout: float in [0, 1), on the attention weights.
+        seed: int tensor (2,), for dropout; `None` without dropout.
+        size: int, queries per chunk; `None` for `SIZE`. If q is unknown while tracing, up to `MOST_AT_ONCE` are one chunk.
 
     Returns:
         float tensor (b, h, q, v).
 
-    Reference: Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory", section 3, in chunks of queries alone.
+    Reference: Rabe and Staats 2021, "Self-attention Does Not Need O(n^2) Memory", section 3, here
+    in chunks of queries only.
     """
     import tensorflow as tf
 
@@ -45,7 +46,7 @@ def attend_in_chunks(queries, keys, values, mask, dropout=0.0, seed=None, size=N
         return tf.reshape(padded, (shape[0], shape[1], chunks, size, shape[3]))
 
     def weights_of(chunk, keys, index):
-        """float32 weights (b, h, size, k) of a chunk, and a function that drops some of them."""
+        """Returns float32 weights (b, h, size, k) of a chunk, and a function that applies dropout to them."""
         weights = soft(tf.matmul(chunk, keys), mask(index * size, size))
         if not dropout:
             return weights, lambda each: each
@@ -54,13 +55,13 @@ def attend_in_chunks(queries, keys, values, mask, dropout=0.0, seed=None, size=N
         return weights, lambda each: each * kept
 
     def walk(step, carried, dtype):
-        """Steps from chunk to chunk: the parts that come of it, as (b, h, q, d), and what is carried, in the end."""
+        """Loops over chunks: returns the parts of all steps as (b, h, q, d), and the final carried tensors."""
 
         def body(index, parts, *carried):
             part, *carried = step(index, *carried)
             return index + 1, parts.write(index, part), *carried
 
-        # one after the other, or the graph would work on many at once and hold the scores of all these
+        # sequentially: in parallel, the scores of several chunks would be in memory
         start = (tf.constant(0), tf.TensorArray(dtype, chunks), *carried)
         _, parts, *carried = tf.while_loop(lambda index, *_: index < chunks, body, start, parallel_iterations=1)
         parts = tf.transpose(parts.stack(), (1, 2, 0, 3, 4))  # (b, h, chunks, size, d)
@@ -69,7 +70,7 @@ def attend_in_chunks(queries, keys, values, mask, dropout=0.0, seed=None, size=N
 
     @tf.custom_gradient
     def attend(queries, keys, values):
-        # no tape is to remember what happens here
+        # keep outer tapes from recording these operations
         queries, keys, values = (tf.stop_gradient(each) for each in (queries, keys, values))
         parts = divided(queries)
 

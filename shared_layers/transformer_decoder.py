@@ -11,45 +11,45 @@ from shared_layers.runtime import check_sizes
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class TransformerDecoder(keras.layers.Layer):
-    """One decoder layer, post-norm (Vaswani et al.) or pre-norm (GPT-2), with cross-attention when built with an encoder.
+    """One decoder layer, post-norm or pre-norm, with cross-attention if it is built with an encoder sequence.
 
-    Takes the arguments of KerasHub's `TransformerDecoder`, holds the same weights in the same order and gives the same
-    numbers; adds the scores of both attentions, with caches too. Cached step by step, it gives what it gives for the whole
-    sequence at once; a cross-attention cache that is only read costs no projection of the encoder's sequence.
+    Drop-in replacement for KerasHub's `TransformerDecoder`: same arguments, same weights in the same order, same results.
+    Adds the scores of both attentions, also with caches. Decoding step by step with caches gives the same outputs as the
+    full sequence at once; reading a cross-attention cache skips the projection of the encoder sequence.
 
     Args:
         intermediate_dim: int, width of the feed-forward network.
-        num_heads: int, h; each head is e = d / num_heads wide.
+        num_heads: int, h; must divide the width d. Each head has width e = d / h.
         dropout: float in [0, 1), on attention probabilities and on every branch.
-        activation: of the feed-forward network.
+        activation: name or callable, of the feed-forward network.
         layer_norm_epsilon: float.
-        kernel_initializer, bias_initializer: of every linear map.
-        normalize_first: bool, pre-norm.
-        rotary_max_wavelength: number or `None`, of the self-attention, as in `MultiHeadAttention`.
+        kernel_initializer, bias_initializer: for every dense layer.
+        normalize_first: bool, `True` for pre-norm, `False` for post-norm.
+        rotary_max_wavelength: number or `None`, for the self-attention, as in `MultiHeadAttention`.
 
     Call arguments:
         decoder_sequence: float tensor (b, q, d).
         encoder_sequence: float tensor (b, k, d'); `None` for a layer without cross-attention.
-        decoder_padding_mask: (b, q), with a cache also (b, n), nonzero = a real token; taken from a Keras mask when absent.
+        decoder_padding_mask: (b, q), with a cache also (b, n), nonzero = real token, not padding; by default the Keras mask.
         decoder_attention_mask: (b, q, q), with a cache (b, q, n), nonzero = may attend; axes of size 1 broadcast.
-        encoder_padding_mask: (b, k), nonzero = a real token; taken from the Keras mask when absent.
+        encoder_padding_mask: (b, k), nonzero = real token, not padding; by default the Keras mask.
         encoder_attention_mask: (b, q, k), nonzero = may attend; axes of size 1 broadcast.
-        self_attention_cache: float tensor (b, 2, n, h, e) of keys and values up to the longest length n.
+        self_attention_cache: float tensor (b, 2, n, h, e) of projected keys and values, n = maximum length.
         self_attention_cache_update_index: scalar int, position of the first of these q tokens.
-        cross_attention_cache: float tensor (b, 2, k, h, e).
+        cross_attention_cache: float tensor (b, 2, k, h, e) of projected keys and values.
         cross_attention_cache_update_index: scalar int, 0 fills the cache from `encoder_sequence`; `None` reads it.
-        use_causal_mask: bool, token i sees tokens 0 .. i.
-        training: bool.
-        return_attention_scores: bool.
+        use_causal_mask: bool, token i attends only to tokens 0 .. i.
+        training: bool, whether dropout is active.
+        return_attention_scores: bool, whether to also return the attention probabilities.
 
     Returns:
-        output (b, q, d); when anything is asked for a tuple of the output, with scores those of the self-attention
-        (b, h, q, q or n) and of the cross-attention (b, h, q, k) float32, with caches the updated self-attention cache and
-        cross-attention cache. What belongs to cross-attention is left out of a layer without it.
+        output (b, q, d). With `return_attention_scores` or caches a tuple: the output; the self-attention scores float32
+        (b, h, q, q or n) and cross-attention scores (b, h, q, k); the updated self-attention and cross-attention caches.
+        A layer without cross-attention returns no entries for it.
 
     Raises:
-        ValueError: sizes that are not positive or do not fit each other; an encoder's sequence where the layer was built
-            without one or none where it was built with one; one cache of two; masks of another shape.
+        ValueError: sizes that are not positive or do not match; an `encoder_sequence` for a layer built without one, or
+            none for a layer built with one; only one of the two caches; masks of another shape.
 
     Reference: Vaswani et al. 2017, section 3.1 (post-norm); Radford et al. 2019, section 2.3 (pre-norm).
 
@@ -191,7 +191,7 @@ class TransformerDecoder(keras.layers.Layer):
         return (x, *extras) if extras else x
 
     def _add_branch(self, x, norm, branch, training):
-        """x plus a residual branch, and the list of what else the branch returned."""
+        """Adds a residual branch to x; returns the sum and the list of the branch's further outputs."""
         outputs = branch(norm(x) if self.normalize_first else x)
         output, *extras = outputs if isinstance(outputs, tuple) else (outputs,)
         x = x + self.dropout_layer(output, training=training)

@@ -17,36 +17,37 @@ FEED_FORWARD = {"mlp": MLP, "swiglu": SwiGLU}
 class TransformerEncoder(keras.layers.Layer):
     """One encoder layer, post-norm (BERT) or pre-norm (ViT).
 
-    Takes the arguments of KerasHub's `TransformerEncoder`, holds the same weights in the same order and gives the same
-    numbers; adds LayerScale, stochastic depth, SwiGLU, and scores of the first rows alone.
+    Drop-in replacement for KerasHub's `TransformerEncoder`: same arguments, same weights in the same order, same results.
+    Adds LayerScale, stochastic depth, SwiGLU, rotary embedding and scores of the first rows only (`num_score_rows`).
 
     Args:
         intermediate_dim: int, width of the feed-forward network.
-        num_heads: int; each head is d / num_heads wide.
+        num_heads: int, h; must divide the width d.
         dropout: float in [0, 1), on attention probabilities and on both branches.
-        activation: of the MLP.
+        activation: name or callable, of the MLP.
         layer_norm_epsilon: float.
-        kernel_initializer, bias_initializer: of every linear map.
-        normalize_first: bool, pre-norm.
-        attention_dropout: float or `None` (the same as `dropout`), on attention probabilities.
+        kernel_initializer, bias_initializer: for every dense layer.
+        normalize_first: bool, `True` for pre-norm, `False` for post-norm.
+        attention_dropout: float in [0, 1), on attention probabilities; `None` for `dropout`.
         feed_forward: "mlp" or "swiglu".
-        layer_scale_init: float or `None` (no LayerScale).
-        drop_path: float in [0, 1), stochastic depth of each branch.
+        layer_scale_init: float, initial value of LayerScale; `None` for no LayerScale.
+        drop_path: float in [0, 1), stochastic-depth rate of each branch.
         rotary_max_wavelength: number or `None`, as in `MultiHeadAttention`.
 
     Call arguments:
         inputs: float tensor (b, n, d).
-        padding_mask: (b, n), nonzero = a real token; taken from the Keras mask when absent.
+        padding_mask: (b, n), nonzero = real token, not padding; by default the Keras mask.
         attention_mask: (b, n, n), nonzero = may attend; axes of size 1 broadcast.
-        training: bool.
-        return_attention_scores: bool.
-        num_score_rows: int, with `return_attention_scores`: only the scores of that many leading tokens.
+        training: bool, whether dropout and stochastic depth are active.
+        return_attention_scores: bool, whether to also return the attention probabilities.
+        num_score_rows: int, with `return_attention_scores`: return only the rows of this many leading tokens.
 
     Returns:
-        float tensor (b, n, d), with scores (output, scores (b, h, n or `num_score_rows`, n) float32).
+        float tensor (b, n, d). With `return_attention_scores` a tuple: the output and the scores float32
+        (b, h, n or `num_score_rows`, n).
 
     Raises:
-        ValueError: sizes that are not positive or do not fit each other, an unknown `feed_forward`, masks of another shape.
+        ValueError: sizes that are not positive or do not match, an unknown `feed_forward`, masks of another shape.
 
     Reference: Vaswani et al. 2017, section 3.1 (post-norm); Xiong et al. 2020 (pre-norm).
     """
@@ -159,7 +160,7 @@ class TransformerEncoder(keras.layers.Layer):
         return (x, scores) if return_attention_scores else x
 
     def _add(self, x, branch, scale, training):
-        """x plus a residual branch, after dropout, LayerScale and stochastic depth."""
+        """Adds a residual branch to x, after dropout, LayerScale and stochastic depth."""
         branch = self.dropout_layer(branch, training=training)
         if self.layer_scale_init is not None:
             branch = getattr(self, scale)(branch)
