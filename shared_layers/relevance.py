@@ -1,13 +1,11 @@
-"""Relevance maths: attention scores and gradients in, one number a token out.
+"""Relevance: attention scores and gradients in, one number per token out.
 
-Pure functions on arrays with `keras.ops`, so they run eagerly, in a `tf.function` and on JAX. They know
-neither pictures nor words: which rows of the attention matter, and which tokens are shown, is the caller's
-to say.
+Pure functions on arrays with `keras.ops`, so they run eagerly, in a `tf.function` and on JAX. They are
+independent of the modality: the caller chooses which rows of the attention to explain and which tokens to show.
 
-`row` is everywhere the weight of each query token in what is explained, (q,) or (b, q): one-hot for "what
-does the class token look at", 1/n at each of n tokens for a model that pools them. Only this row is carried
-through a product of attention matrices, so a product over l layers costs O(l n^2) and multiplies no matrix
-by a matrix.
+`row` is always the weight of each query token in the explanation, (q,) or (b, q): one-hot for the attention of
+the class token, 1/n at each of n tokens for a model that pools them by their mean. Only this row is propagated
+through a product of attention matrices, so a product over l layers costs O(l n^2) instead of O(l n^3).
 """
 
 from keras import ops
@@ -15,24 +13,24 @@ from keras import ops
 from shared_layers.runtime import unknown_name
 
 _FUSIONS = {"mean": ops.mean, "max": ops.max, "min": ops.min}
-# Below this share of the largest magnitude, a spread of float32 values is rounding and shows nothing.
+# Below this fraction of the largest magnitude, differences of float32 values are rounding errors.
 _ROUNDING = 1e-6
 
 
 def raw(scores, row, layer=-1, head=None):
-    """Reads what one row attends to in one layer.
+    """The attention of one row in one layer.
 
     Args:
         scores: list of l arrays (b, h, q, k), softmax probabilities, first layer first.
         row: float (q,) or (b, q), weights of the query tokens.
-        layer: int in [-l, l), the layer that is read.
-        head: int in [-h, h), the head that is read. `None` reads the mean over heads.
+        layer: int in [-l, l), index of the layer.
+        head: int in [-h, h), index of the head; `None` for the mean over heads.
 
     Returns:
         float (b, k), the attention that each key token gets.
 
     Raises:
-        ValueError: If there is no such layer or head.
+        ValueError: a layer or head that does not exist.
 
     Example:
         >>> scores = [ops.array([[[[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5], [0.5, 0.5]]]])]
@@ -48,28 +46,28 @@ def raw(scores, row, layer=-1, head=None):
 
 
 def rollout(scores, row, fusion="mean", discard_ratio=0.0):
-    """Follows attention through all layers, residual connections included.
+    """Attention rollout: attention through all layers, residual connections included.
 
-    A layer passes on rownorm(A + I), with A the heads' fusion and I the residual connection; the row of the
-    product of all layers says how much of each input token arrives.
+    A layer contributes rownorm(A + I), with A the attention fused over heads and I the residual connection; `row` times
+    the product of all layers is the share of each input token in the output.
 
     Args:
         scores: list of l arrays (b, h, n, n), softmax probabilities, first layer first.
         row: float (n,) or (b, n), weights of the output tokens.
-        fusion: "mean", "max" or "min" over heads.
-        discard_ratio: float in [0, 1), share of each fused matrix, its smallest entries, that is set to zero.
-            Entries equal to the smallest one kept are kept.
+        fusion: str, "mean", "max" or "min" over heads.
+        discard_ratio: float in [0, 1), fraction of each fused matrix, its smallest entries, that is set to zero.
+            Entries equal to the smallest kept entry are kept.
 
     Returns:
-        float (b, n), what of each input token arrives; sums to the sum of `row`.
+        float (b, n), the share of each input token; sums to the sum of `row`.
 
     Raises:
-        ValueError: If `fusion` is unknown or `discard_ratio` is out of range.
+        ValueError: an unknown `fusion`, or a `discard_ratio` out of range.
 
     Reference:
         Abnar & Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020, section 3 (mean fusion, no
-        discarding). Other fusions and discarding are those of Gildenblat's vit-explain; unlike there, every
-        item of a batch is treated alike and rows sum to one again after discarding.
+        discarding). Other fusions and discarding follow Gildenblat's vit-explain; unlike there, all
+        items of a batch are processed and rows are renormalised after discarding.
 
     Example:
         >>> scores = [ops.array([[[[0.5, 0.5], [0.0, 1.0]]]])]
@@ -90,18 +88,17 @@ def rollout(scores, row, fusion="mean", discard_ratio=0.0):
 
 
 def gradient_rollout(scores, gradients, row):
-    """Follows class-specific attention through all layers: the generic attention explainability of Chefer.
+    """Class-specific attention through all layers: generic attention explainability (Chefer et al.).
 
-    A layer passes on I + mean over heads of (gradient * A)+, unlike `rollout` without normalising the rows.
+    A layer contributes I + mean over heads of relu(gradient * A); unlike in `rollout`, rows are not normalised.
 
     Args:
         scores: list of l arrays (b, h, n, n), softmax probabilities, first layer first.
-        gradients: list of l arrays (b, h, n, n), the gradient of the explained class with respect to each of
-            `scores`.
+        gradients: list of l arrays (b, h, n, n), the gradients of the explained class's logit with respect to `scores`.
         row: float (n,) or (b, n), weights of the output tokens.
 
     Returns:
-        float (b, n), the relevance of each input token. Contains `row` itself, the path of residual
+        float (b, n), the relevance of each input token. Includes `row` itself, the contribution of the residual
         connections.
 
     Reference:
@@ -120,11 +117,11 @@ def gradient_rollout(scores, gradients, row):
 
 
 def legrad(gradients):
-    """Averages the positive gradients with respect to attention over layers, heads and query tokens.
+    """LeGrad: positive gradients with respect to attention, averaged over layers, heads and query tokens.
 
     Args:
-        gradients: list of l arrays (b, h, q, k): of the class's logit read from the output of layer l
-            alone, with respect to the softmax probabilities of layer l.
+        gradients: list of l arrays (b, h, q, k): of the class's logit computed from the output of layer l, with
+            respect to the softmax probabilities of layer l.
 
     Returns:
         float (b, k), the relevance of each key token, at least zero.
@@ -141,10 +138,10 @@ def legrad(gradients):
 
 
 def gradcam(features, gradients):
-    """Weighs the features of each token by their mean gradients, and keeps what speaks for the class.
+    """Grad-CAM: features of each token weighted by their mean gradients; the positive part of the sum.
 
     Args:
-        features: float (b, n, d), one layer's output at the tokens that are shown.
+        features: float (b, n, d), one layer's output at the shown tokens.
         gradients: float (b, n, d), the gradient of the explained class's logit with respect to `features`.
 
     Returns:
@@ -152,7 +149,7 @@ def gradcam(features, gradients):
 
     Reference:
         Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
-        ICCV 2017, equations 1 and 2, with tokens in the place of pixels.
+        ICCV 2017, equations 1 and 2, with tokens instead of pixels.
 
     Example:
         >>> features = ops.array([[[1.0, 2.0], [3.0, -9.0]]])
@@ -165,14 +162,14 @@ def gradcam(features, gradients):
 
 
 def class_row_coupling(class_map, rows):
-    """Couples a map of where the class is with a class-agnostic map of where the class token looks.
+    """TS-CAM: a class map times the class-agnostic attention of the class token.
 
     Args:
         class_map: float (b, n), the explained class's logit at each token.
         rows: list of l arrays (b, n), the class row of each layer, mean over heads.
 
     Returns:
-        float (b, n), the class map times the sum of the rows.
+        float (b, n), the class map times the sum of the rows over layers.
 
     Reference:
         Gao et al., "TS-CAM: Token Semantic Coupled Attention Map for Weakly Supervised Object
@@ -187,17 +184,17 @@ def class_row_coupling(class_map, rows):
 
 
 def integrated_gradients(inputs, baseline, mean_gradient):
-    """Shares the change of a score between a baseline and the inputs out among them.
+    """Integrated gradients: attributes the change of a score from a baseline to the inputs.
 
     Args:
         inputs: float (b, ..., d).
-        baseline: float, of a shape that broadcasts with `inputs`: the input that holds no evidence.
+        baseline: float, of a shape that broadcasts with `inputs`: the input without evidence.
         mean_gradient: float (b, ..., d), the mean of the score's gradients at points evenly spread along the
             straight line from `baseline` to `inputs`.
 
     Returns:
-        float (b, ...), signed: summed over the features d. All of one item sum to score(inputs) -
-        score(baseline), as exactly as the points allow.
+        float (b, ...), signed, summed over the features d. The attributions of an item sum to score(inputs) -
+        score(baseline), up to the discretisation error of the points.
 
     Reference:
         Sundararajan, Taly & Yan, "Axiomatic Attribution for Deep Networks", ICML 2017, section 3.
@@ -211,18 +208,18 @@ def integrated_gradients(inputs, baseline, mean_gradient):
 
 
 def outlier_tokens(tokens, threshold=6.0):
-    """Finds the tokens of high norm, in which Vision Transformers keep global notes instead of their patch.
+    """Finds tokens of outlier norm, in which Vision Transformers store global information instead of their patch.
 
     Args:
         tokens: float (b, n, d), a layer's output before the final norm, tokens of one kind only (patches).
-        threshold: float, how many median absolute deviations above the median norm an ordinary token may lie.
+        threshold: float, the maximum norm of a normal token, in median absolute deviations above the median.
 
     Returns:
         bool (b, n), `True` at outliers.
 
     Reference:
         Darcet et al., "Vision Transformers Need Registers", ICLR 2024, section 2.1, where a fixed norm
-        divides the two modes of one model; the median makes it fit any model.
+        separates the two modes of one model; a threshold relative to the median fits any model.
     """
     norms = ops.norm(ops.cast(tokens, "float32"), axis=-1)
     middle = ops.median(norms, axis=-1, keepdims=True)
@@ -231,14 +228,14 @@ def outlier_tokens(tokens, threshold=6.0):
 
 
 def normalise(maps):
-    """Stretches each map to [0, 1].
+    """Scales each map to [0, 1] by its minimum and maximum.
 
     Args:
-        maps: float (b, ...), one map an item.
+        maps: float (b, ...), one map per item.
 
     Returns:
-        float32 of the same shape, each map from 0 to 1. A map that is constant (to float32 rounding) or not
-        finite shows nothing: zeros.
+        float32 of the same shape, each map from 0 to 1. A map that is constant (up to float32 rounding) or not
+        finite becomes zeros.
 
     Example:
         >>> ops.convert_to_numpy(normalise(ops.array([[1.0, 2.0, 5.0], [7.0, 7.0, 7.0]]))).tolist()
@@ -249,13 +246,13 @@ def normalise(maps):
     low = ops.min(maps, axis=axes, keepdims=True)
     high = ops.max(maps, axis=axes, keepdims=True)
     span = high - low
-    # A comparison with NaN or of infinity with infinity is false, so what is not finite falls out here too.
+    # Comparisons with NaN and of infinity with infinity are false, so non-finite maps become zeros too.
     shows = span > _ROUNDING * ops.maximum(ops.abs(low), ops.abs(high))
     return ops.where(shows, (maps - low) / ops.where(shows, span, 1.0), 0.0)
 
 
 def _mix_rows(row, matrices):
-    """The rows of (b, q, k) matrices, mixed by the weights (q,) or (b, q): (b, k)."""
+    """Returns the weighted sum of rows, (b, k), of matrices (b, q, k) with weights (q,) or (b, q)."""
     return ops.squeeze(ops.matmul(ops.expand_dims(row, -2), matrices), -2)
 
 

@@ -1,10 +1,10 @@
-"""Attention rules as pure functions: a score says how well a key fits a query, a selection what a query takes.
+"""Attention scores and selections as pure functions.
 
-Scores take queries (b, q, d) and keys (b, k, d) and give (b, q, k): self-attention, attention to another sequence and
-a single query are the same call. Selections take scores and give weights (b, q, k) in float32; what a mask hides gets
-no weight, and a query that may attend to nothing gets none at all.
+Score functions map queries (b, q, d) and keys (b, k, d) to scores (b, q, k), for self-attention, cross-attention and
+single queries alike. Selections map scores to float32 weights (b, q, k): soft (softmax) or hard. Masked keys get zero
+weight; a query with all keys masked gets zero weights.
 
-Example: the two scores 112 and 96 of a query of width 64, divided by the square root of the width,
+Example: two scores of a query of width 64, 112 and 96, are scaled by the square root of the width:
 
 >>> import numpy as np
 >>> from shared_layers import dot, scaled_dot, soft
@@ -28,7 +28,7 @@ GRADIENTS = ("straight_through", "reinforce")
 
 
 def dot(queries, keys):
-    """q . k (Luong et al. 2015, section 3.1).
+    """Dot-product score q . k (Luong et al. 2015, section 3.1).
 
     Args:
         queries: float tensor (b, q, d).
@@ -41,10 +41,10 @@ def dot(queries, keys):
 
 
 def scaled_dot(queries, keys):
-    """q . k / sqrt(d) (Vaswani et al. 2017, section 3.2.1).
+    """Scaled dot-product score q . k / sqrt(d) (Vaswani et al. 2017, section 3.2.1).
 
-    The product of two vectors of d independent numbers of variance 1 has variance d; divided, it has variance 1 at every
-    width, and the softmax after it keeps its gradient.
+    The dot product of two vectors of d independent components of variance 1 has variance d; scaled, it has variance 1 at
+    every width, so that the softmax does not saturate.
 
     Args:
         queries: float tensor (b, q, d).
@@ -53,12 +53,12 @@ def scaled_dot(queries, keys):
     Returns:
         float tensor (b, q, k).
     """
-    # on the queries, so that half precision does not overflow in the product
+    # on the queries, so that the product does not overflow in half precision
     return dot(queries * ops.cast(1.0 / math.sqrt(queries.shape[-1]), queries.dtype), keys)
 
 
 def general(queries, keys, kernel):
-    """q . (W k) (Luong et al. 2015, section 3.1).
+    """General (bilinear) score q . (W k) (Luong et al. 2015, section 3.1).
 
     Args:
         queries: float tensor (b, q, d).
@@ -72,17 +72,17 @@ def general(queries, keys, kernel):
 
 
 def additive(queries, keys, vector=None, query_kernel=None, key_kernel=None):
-    """v . tanh(W q + U k) (Bahdanau et al. 2015, appendix A.1.2).
+    """Additive score v . tanh(W q + U k) (Bahdanau et al. 2015, appendix A.1.2).
 
     Args:
         queries: float tensor (b, q, d).
         keys: float tensor (b, k, d').
-        vector: float tensor (u,), v; `None` means ones.
-        query_kernel: float tensor (d, u), W; `None` where the queries are (b, q, u) already.
-        key_kernel: float tensor (d', u), U; `None` where the keys are (b, k, u) already: a decoder maps them once.
+        vector: float tensor (u,), v; `None` for ones.
+        query_kernel: float tensor (d, u), W; `None` if the queries are already projected, (b, q, u).
+        key_kernel: float tensor (d', u), U; `None` if the keys are already projected, (b, k, u), as a decoder does once.
 
     Returns:
-        float tensor (b, q, k); (b, q, k, u) numbers are held on the way.
+        float tensor (b, q, k). Needs memory for (b, q, k, u).
     """
     queries = queries if query_kernel is None else ops.matmul(queries, query_kernel)
     keys = keys if key_kernel is None else ops.matmul(keys, key_kernel)
@@ -91,15 +91,15 @@ def additive(queries, keys, vector=None, query_kernel=None, key_kernel=None):
 
 
 def concat(queries, keys, kernel, vector=None):
-    """W [q; k], or v . tanh(W [q; k]) where a vector is given (Luong et al. 2015, section 3.1).
+    """Concat score W [q; k], or v . tanh(W [q; k]) if a vector is given (Luong et al. 2015, section 3.1).
 
-    In the plain form a query adds the same to all its scores, and a softmax over the keys takes that out again: what is
-    attended to then depends on the keys alone. The vectors are never laid side by side: W [q; k] = W_q q + W_k k.
+    In the linear form a query adds the same number to all its scores, which a softmax over the keys cancels: the weights
+    then depend only on the keys. Nothing is concatenated: W [q; k] = W_q q + W_k k.
 
     Args:
         queries: float tensor (b, q, d).
         keys: float tensor (b, k, d').
-        kernel: float tensor (d + d', u), W, the rows of the query first; the plain form has u = 1.
+        kernel: float tensor (d + d', u), W, the query's rows first; u = 1 in the linear form.
         vector: float tensor (u,), v; `None` means the plain form.
 
     Returns:
@@ -122,26 +122,26 @@ def soft(scores, mask=None):
         mask: bool tensor that broadcasts to the scores, `True` = may attend; or `None`.
 
     Returns:
-        float32 tensor (..., q, k); each row sums to 1, or is zero where it may attend to nothing.
+        float32 tensor (..., q, k); each row sums to 1, or is zero if all keys are masked.
     """
     scores = _masked(scores, mask)
-    # of a single key all weight is that key's, for which Keras's softmax would warn; its logarithm does not
+    # with a single key Keras's softmax would warn; log_softmax does not
     weights = ops.exp(ops.log_softmax(scores)) if scores.shape[-1] == 1 else ops.softmax(scores)
     return weights if mask is None else ops.where(mask, weights, 0.0)
 
 
 def hard_topk(scores, num_selected=1, mask=None, renormalize=False):
-    """Weight 1 for the keys with the largest scores, 0 for the others.
+    """Hard top-k selection: weight 1 for the keys with the largest scores, 0 for the others.
 
-    The choice itself has no gradient. The weights of 1 pass on the gradient of `soft` in its place (straight-through:
-    biased, and enough to learn scores from); the renormalized ones have their own.
+    The selection has no gradient. Weights of 1 use the gradient of `soft` instead (straight-through estimator, biased);
+    renormalized weights have their own gradient.
 
     Args:
         scores: float tensor (b, q, k).
-        num_selected: int, how many keys each query takes, or all it may attend to where these are fewer. Of equal
-            scores the first counts as the larger.
+        num_selected: int, the number of keys per query; if fewer are unmasked, all of them. Ties are broken in
+            favour of the first key.
         mask: bool tensor that broadcasts to the scores, `True` = may attend; or `None`.
-        renormalize: bool, the chosen keys get the softmax over themselves instead of 1.
+        renormalize: bool, whether to weight the chosen keys by the softmax over them instead of by 1.
 
     Returns:
         float32 tensor (b, q, k).
@@ -162,38 +162,38 @@ def hard_topk(scores, num_selected=1, mask=None, renormalize=False):
 
 
 def hard_sample(scores, num_selected=1, mask=None, training=True, gradient="straight_through", seed=None):
-    """Weight 1 for keys drawn without replacement, 0 for the others; the arg-top-k at inference.
+    """Hard sampled selection: weight 1 for keys sampled without replacement, 0 for the others; top-k at inference.
 
-    Keys are drawn one after the other, each with its softmax probability among those that are left (drawn at once as the
-    largest of scores plus Gumbel noise).
+    Keys are sampled one after the other, each with its softmax probability among the remaining ones (implemented as the
+    top-k of scores plus Gumbel noise).
 
-    A draw has no gradient. With "straight_through" the weights pass on that of `soft` in its place: low variance, biased.
-    With "reinforce" they pass on none, and the log-probability of the draw must reach the loss, through `reinforce`.
+    Sampling has no gradient. With "straight_through" the weights use the gradient of `soft` instead: low variance, biased.
+    With "reinforce" they have no gradient, and the log-probability must be added to the loss with `reinforce`.
 
     Args:
         scores: float tensor (b, q, k), logits.
-        num_selected: int, how many keys each query takes, or all it may attend to where these are fewer.
+        num_selected: int, the number of keys per query; if fewer are unmasked, all of them.
         mask: bool tensor that broadcasts to the scores, `True` = may attend; or `None`.
-        training: bool, draws; otherwise the keys with the largest scores are taken.
+        training: bool, `True` to sample, `False` to take the keys with the largest scores.
         gradient: "straight_through" or "reinforce".
-        seed: int or `keras.random.SeedGenerator`, of the draw.
+        seed: int or `keras.random.SeedGenerator`, for sampling.
 
     Returns:
-        weights (b, q, k) float32, and the log-probability (b, q) float32 of drawing the chosen keys in this order; 0 for
-        a query that may attend to nothing.
+        A tuple: weights float32 (b, q, k); log-probability float32 (b, q) of sampling the chosen keys in this order, 0 for
+        a query with all keys masked.
 
     Raises:
         ValueError: a `num_selected` that is not positive, an unknown `gradient`.
 
-    Reference: Xu et al. 2015, "Show, Attend and Tell", section 4.1 (one key; its baseline is `reinforce`'s, its entropy
-    term is left to the loss); Kool et al. 2019, "Stochastic Beams and Where to Find Them", sections 2.3 and 2.4.
+    Reference: Xu et al. 2015, "Show, Attend and Tell", section 4.1 (one key; for its baseline see `reinforce`, its
+    entropy term is left to the loss); Kool et al. 2019, "Stochastic Beams and Where to Find Them", sections 2.3 and 2.4.
     """
     check_sizes(num_selected=num_selected)
     if gradient not in GRADIENTS:
         raise unknown_name("gradient", gradient, GRADIENTS)
     logits = _masked(scores, mask)
     if training:
-        tiny = float(np.finfo("float32").tiny)  # the logarithm of 0 would rank a key below the masked ones
+        tiny = float(np.finfo("float32").tiny)  # log(0) would rank a key below the masked ones
         uniform = keras.random.uniform(ops.shape(logits), minval=tiny, maxval=1.0, dtype="float32", seed=seed)
         rank = _rank(logits - ops.log(-ops.log(uniform)))
     else:
@@ -210,26 +210,25 @@ def hard_sample(scores, num_selected=1, mask=None, training=True, gradient="stra
 
 
 def reinforce(loss, log_probability, baseline=0.0):
-    """A loss that depends on draws, with the score-function estimator in its gradient.
+    """Adds the REINFORCE (score-function) gradient to a loss that depends on sampled selections.
 
-    The value is the loss. The gradient is that of the loss with the draws held fixed plus
-    (loss - baseline) * d log_probability: over the draws its mean is exactly the gradient of the mean loss, whatever the
-    loss does with the weights, as long as each entry of `loss` holds all of the loss that the draws of the same entry of
-    `log_probability` had a part in, and `baseline` does not depend on those draws.
+    The value is the loss. The gradient is that of the loss with fixed samples plus (loss - baseline) * d log_probability,
+    an unbiased estimate of the gradient of the expected loss, provided that each entry of `loss` contains all of the loss
+    that depends on the samples of the same entry of `log_probability`, and that `baseline` does not depend on them.
 
     Args:
-        loss: float tensor of any shape, as (b,) the loss of each example.
-        log_probability: float tensor of that shape: that of all draws behind this entry, summed.
-        baseline: float, or tensor that broadcasts to the loss: takes variance away, as a running mean of the loss does.
+        loss: float tensor of any shape, such as (b,), the loss of each example.
+        log_probability: float tensor of the same shape, summed over all samples that the entry depends on.
+        baseline: float, or tensor that broadcasts to the loss; reduces the variance, such as a running mean of the loss.
 
     Returns:
         float tensor of the shape of the loss.
 
     Reference: Williams 1992, "Simple statistical gradient-following algorithms", section 4; Xu et al. 2015, equation 12.
 
-    Example: one step of "Show, Attend and Tell" (section 4.1), with an attention that draws one of five values and whose
-    scores learn through `log_probability` alone. The baseline is a running mean of the loss; the paper's entropy term would
-    be added to `loss`.
+    Example: one step of "Show, Attend and Tell" (section 4.1), with an attention that samples one of five values and whose
+    scores get their gradient only through `log_probability`. The baseline is a running mean of the loss; the paper's
+    entropy term would be added to `loss`.
 
     >>> import numpy as np
     >>> from keras import ops
@@ -240,7 +239,7 @@ def reinforce(loss, log_probability, baseline=0.0):
     >>> context, log_probability = attention([query, values], training=True, return_log_probability=True)  # (b, d), (b,)
     >>> losses = ops.mean(ops.square(context - wanted), axis=-1)  # (b,)
     >>> baseline = 0.0
-    >>> loss = ops.mean(reinforce(losses, log_probability, baseline))  # what the tape or `jax.grad` is given
+    >>> loss = ops.mean(reinforce(losses, log_probability, baseline))  # the loss for the tape or `jax.grad`
     >>> baseline = 0.9 * baseline + 0.1 * float(ops.mean(losses))  # for the next step
     >>> bool(ops.isclose(loss, ops.mean(losses)))
     True
@@ -250,13 +249,13 @@ def reinforce(loss, log_probability, baseline=0.0):
 
 
 def _masked(scores, mask):
-    """float32 scores; those that the mask hides are finite, so that a row of nothing else gives no NaN."""
+    """Returns float32 scores with a large negative, finite number where masked: a fully masked row gives no NaN."""
     scores = ops.cast(scores, "float32")
     return scores if mask is None else ops.where(mask, scores, -1e9)
 
 
 def _rank(scores):
-    """int tensor: 0 for the largest score of a row, 1 for the next."""
+    """Returns ranks as an int tensor: 0 for the largest score of a row, 1 for the next."""
     return ops.argsort(ops.argsort(-scores, axis=-1), axis=-1)
 
 
@@ -266,6 +265,6 @@ def _chosen(rank, num_selected, mask):
 
 
 def _straight_through(chosen, scores, mask):
-    """1 where chosen, exactly, with the gradient of `soft`."""
+    """Returns exactly 1 where chosen and 0 elsewhere, with the gradient of `soft`."""
     weights = soft(scores, mask)
     return ops.cast(chosen, "float32") + (weights - ops.stop_gradient(weights))
