@@ -1,4 +1,4 @@
-"""What a run of either kit needs: the model base, strategies, presets, schedules, callbacks and export."""
+"""Infrastructure of both kits: model base class, strategies, presets, schedules, callbacks and export."""
 
 from shared_layers.runtime.backends import require_tensorflow
 from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN

@@ -1,16 +1,16 @@
-"""The error for what only one of Keras's backends can do."""
+"""The check for features that need the TensorFlow backend."""
 
 import keras
 
 
 def require_tensorflow(what):
-    """Refuses to go on under another backend than TensorFlow.
+    """Raises under another Keras backend than TensorFlow.
 
     Args:
-        what: str, what needs it ("A strategy").
+        what: str, what needs TensorFlow, for the message ("A strategy").
 
     Raises:
-        ValueError: under another backend.
+        ValueError: another backend.
 
     Example:
         >>> require_tensorflow("A strategy")

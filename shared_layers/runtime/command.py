@@ -1,4 +1,4 @@
-"""What the commands of both kits share: one line for what is wrong, and a bar for what takes long."""
+"""Shared parts of the commands: one-line errors, progress bars and option checks."""
 
 import contextlib
 import os
@@ -14,15 +14,15 @@ _PRECISIONS = ("bfloat16", "float16")
 def run_command(name, app):
     """Runs a kit's command and ends the process; bad input gets one line on standard error and exit code 2.
 
-    Bad input is a wrong option, a `ValueError` or an `OSError`, also when raised inside a graph. Of warnings only the kit's
-    own are shown, a line each; the others are for who writes code. The bars of downloads are left to terminals.
+    Bad input is a wrong option, a `ValueError` or an `OSError`, also when raised inside a graph. Only the kit's own warnings
+    are shown, one line each. Download progress bars are only shown on terminals.
 
     Args:
-        name: str, of the command and of the kit's package.
+        name: str, name of the command and of the kit's package.
         app: `typer.Typer`.
 
     Raises:
-        SystemExit: always; its code is 0 after success, 130 after Ctrl-C.
+        SystemExit: always; its code is 0 on success, 2 on bad input, 130 after Ctrl-C.
     """
     import tensorflow as tf
     import typer
@@ -30,7 +30,7 @@ def run_command(name, app):
     def say(message):
         print(f"{name}:", " ".join(str(message).split()), file=sys.stderr)
 
-    usage_error = typer.BadParameter.__base__  # click's, which typer keeps to itself
+    usage_error = typer.BadParameter.__base__  # click's UsageError, which typer does not export
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
     with warnings.catch_warnings():
@@ -43,7 +43,7 @@ def run_command(name, app):
             say(error.format_message())
         except (ValueError, OSError) as error:
             say(error)
-        except tf.errors.OpError as error:  # what Python raised in a graph comes with pages of where
+        except tf.errors.OpError as error:  # a Python error raised in a graph: drop its traceback
             raised = re.findall(r"^(?:Value|OS|FileNotFound)Error: (.+)", error.message, re.M)
             say(raised[-1] if raised else error.message)
     sys.exit(2)
@@ -51,13 +51,13 @@ def run_command(name, app):
 
 @contextlib.contextmanager
 def progress_bar(title):
-    """Shows a bar on standard error while something takes long; where that is no terminal, nothing.
+    """Context manager that shows a progress bar on standard error, if that is a terminal.
 
     Args:
         title: str, such as "evaluating".
 
     Yields:
-        A callable (done, total) that moves the bar; until it is called, the bar only shows that something goes on.
+        A function (done, total) that updates the bar; until its first call the bar is indeterminate.
     """
     from rich import console, progress
 
@@ -69,13 +69,13 @@ def progress_bar(title):
 
 
 def mixed_policy(precision):
-    """The dtype policy that an option `--mixed-precision` asks for.
+    """Returns the dtype policy for the option `--mixed-precision`.
 
     Args:
         precision: "bfloat16", "float16" or `None`.
 
     Returns:
-        str for the constructor of a model, such as "mixed_bfloat16"; or `None`.
+        str, dtype policy for a model's constructor, such as "mixed_bfloat16"; or `None`.
 
     Raises:
         ValueError: another precision.
@@ -92,10 +92,10 @@ def mixed_policy(precision):
 
 
 def writable(path):
-    """Refuses, before any work is done, a path below something that is no folder.
+    """Checks, before any work is done, that no parent of an output path is a file.
 
     Args:
-        path: `pathlib.Path`, where something is going to be written; or `None`.
+        path: `pathlib.Path`, the output path; or `None`, which is accepted.
 
     Returns:
         The path.

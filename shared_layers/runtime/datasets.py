@@ -1,4 +1,4 @@
-"""Data sets of `tensorflow_datasets`, by name."""
+"""Data sets of `tensorflow_datasets` by name."""
 
 import re
 
@@ -6,17 +6,17 @@ from shared_layers.runtime.names import unknown_name
 
 
 def dataset_builder(name, data_dir=None):
-    """Finds a data set.
+    """Finds the builder of a data set.
 
     Args:
-        name: str, with configuration and version if need be, such as "bird_focus/64".
-        data_dir: str, where `tensorflow_datasets` keeps its data, or `None` for where it always does.
+        name: str, optionally with configuration and version, such as "bird_focus/64".
+        data_dir: str, the data folder of `tensorflow_datasets`; `None` for its default.
 
     Returns:
         `tfds.core.DatasetBuilder`.
 
     Raises:
-        ValueError: there is no such data set; near names are offered.
+        ValueError: an unknown data set; the message suggests similar names.
     """
     import tensorflow_datasets as tfds
 

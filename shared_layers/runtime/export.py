@@ -1,22 +1,22 @@
-"""SavedModels that stand alone; TensorFlow only."""
+"""Export of standalone SavedModels; TensorFlow only."""
 
 from shared_layers.runtime.backends import require_tensorflow
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 
 
 def export_saved_model(path, signatures, variables, assets=()):
-    """Writes functions of tensors as a SavedModel, which loads where neither this package nor Keras is.
+    """Writes functions of tensors as a SavedModel, which loads without this package and without Keras.
 
     Args:
-        path: str or path-like, a folder; whole or absent afterwards. A SavedModel already there is replaced.
-        signatures: dict, name -> (function, specs): a callable that takes one tensor for each `tf.TensorSpec`
+        path: str or path-like, the folder to write, atomically. An existing SavedModel is replaced.
+        signatures: dict, name -> (function, specs): a function that takes one tensor for each `tf.TensorSpec`
             in the list `specs` (their names are the signature's arguments) and returns a dict of tensors; it
-            is traced as it is, without AutoGraph. "serving_default" is what servers call.
+            is traced without AutoGraph. Servers call "serving_default" by default.
         variables: list of `keras.Variable` (`model.variables`) or `tf.Variable` that the functions use.
-        assets: tf.saved_model.Asset, lookup tables and the like that the functions use.
+        assets: sequence of `tf.saved_model.Asset`, lookup tables and other tracked resources that the functions use.
 
     Raises:
-        ValueError: for another backend than TensorFlow; if the folder holds something else.
+        ValueError: another backend than TensorFlow, or a folder with other files.
 
     Example:
         >>> import tempfile
@@ -32,11 +32,11 @@ def export_saved_model(path, signatures, variables, assets=()):
 
     refuse_to_replace_others(path, marker="saved_model.pb")
     module = tf.Module()
-    # The module holds tensors' variables and traced graphs alone, so no Keras object is written.
+    # The module only holds variables and traced graphs, so no Keras object is written.
     module.all_variables = [getattr(variable, "value", variable) for variable in variables]
     module.all_assets = list(assets)
     with write_aside(path) as temporary:
-        functions, traced = {}, {}  # what has two names is traced once
+        functions, traced = {}, {}  # a function with two names is traced once
         for name, (function, specs) in signatures.items():
             key = function, tuple(specs)
             if key not in traced:

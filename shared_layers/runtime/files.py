@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent."""
+"""Atomic writing of files and folders."""
 
 import contextlib
 import glob
@@ -10,17 +10,17 @@ import tempfile
 
 @contextlib.contextmanager
 def write_aside(path):
-    """Gives a temporary path to write to, renamed onto `path` once the block has succeeded.
+    """Context manager for atomic writes: yields a temporary path, which is renamed to `path` if the block succeeds.
 
-    If the block raises (a full disk, Ctrl-C), what it wrote is removed and whatever lay at `path` before
-    stays. A process that is killed leaves at most a hidden folder beside `path`, see `remove_leftovers`.
+    If the block raises (full disk, Ctrl-C), what it wrote is removed and `path` stays as it was. A killed process
+    leaves at most a hidden folder next to `path`, see `remove_leftovers`.
 
     Args:
-        path: str or path-like, the file or folder to write. Missing parent folders are made.
+        path: str or path-like, the file or folder to write. Missing parent folders are created.
 
     Yields:
-        A `pathlib.Path` with the same name (so the same suffix) in a hidden folder beside `path`. Nothing is
-        there yet: write a file there, or make it a folder.
+        A `pathlib.Path` with the same name (and suffix) in a hidden folder next to `path`. It does not exist yet:
+        write a file or create a folder there.
 
     Example:
         >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -41,12 +41,12 @@ def write_aside(path):
 
 
 def remove_leftovers(file):
-    """Removes what processes that were killed while they wrote a file left beside it.
+    """Removes the temporary folders that killed processes left next to a file.
 
-    Nobody else may be writing the file. (A folder's leftovers may hold its only copy, so those are nobody's to remove.)
+    No other process may be writing the file. Not for folders: their leftovers may hold the only copy.
 
     Args:
-        file: str or path-like, that `write_aside` was to write.
+        file: str or path-like, the target of `write_aside`.
     """
     file = pathlib.Path(file)
     for aside in file.parent.glob(f".{glob.escape(file.name)}.*"):
@@ -55,14 +55,14 @@ def remove_leftovers(file):
 
 
 def refuse_to_replace_others(folder, marker):
-    """Refuses to replace a folder that holds something else than what is to be written.
+    """Raises if a folder that is about to be replaced has other content than what was written there before.
 
     Args:
-        folder: str or path-like, which `write_aside` is going to replace.
-        marker: str, the name of a file that what is written there always holds.
+        folder: str or path-like, the target of `write_aside`.
+        marker: str, the name of a file that every valid content includes.
 
     Raises:
-        ValueError: if the path is a file, or a folder with files in it but not this one.
+        ValueError: the path is a file, or a folder that is not empty and lacks the marker.
     """
     folder = pathlib.Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file()):
@@ -71,9 +71,9 @@ def refuse_to_replace_others(folder, marker):
 
 def _rename_over(source, target, previous):
     if not (target.is_dir() and source.is_dir()):
-        os.replace(source, target)  # which refuses to put a file in the place of a folder
+        os.replace(source, target)  # raises if a file would replace a folder
         return
-    # A folder cannot be renamed onto one that is not empty: the old one steps aside, and back on failure.
+    # A folder cannot be renamed to a non-empty one: the old folder is moved away, and back on failure.
     os.rename(target, previous)
     try:
         os.rename(source, target)

@@ -1,4 +1,4 @@
-"""Hugging Face folders: what reading `config.json` and safetensors has in common, whatever the model."""
+"""Reading of Hugging Face folders: `config.json` and safetensors, for all kinds of models."""
 
 import contextlib
 import json
@@ -9,13 +9,13 @@ import numpy as np
 
 @contextlib.contextmanager
 def reading_config(path):
-    """Turns what a configuration of another form raises into one line.
+    """Context manager: turns errors from an unexpected configuration into one clear error.
 
     Args:
         path: `pathlib.Path` of the folder.
 
     Raises:
-        ValueError: `path` is no folder, or the block did not find what it looked for.
+        ValueError: `path` is not a folder, or the configuration lacks an entry.
     """
     if not path.is_dir():
         raise ValueError(f"Expected a folder with config.json and model.safetensors. Received: path={str(path)!r}")
@@ -32,26 +32,26 @@ def read_json(file):
         file: `pathlib.Path`.
 
     Returns:
-        What it holds.
+        The content: dict, list, ...
 
     Raises:
-        ValueError: it is no JSON.
-        OSError: there is no such file.
+        ValueError: not valid JSON.
+        OSError: the file does not exist.
     """
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"Expected whole JSON ({error}). Received: file={str(file)!r}") from error
+        raise ValueError(f"Expected valid JSON ({error}). Received: file={str(file)!r}") from error
 
 
 def read_class_names(theirs):
-    """The classes of a configuration with a head.
+    """Reads the classes from a configuration with a head.
 
     Args:
-        theirs: dict, what `config.json` holds.
+        theirs: dict, the content of `config.json`.
 
     Returns:
-        int, how many classes; list of their names, or `None` where they are only numbered.
+        A tuple: int, the number of classes; list of str, their names, or `None` if they are only numbered.
     """
     names = theirs.get("id2label") or {}
     names = [names[index] for index in sorted(names, key=int)]
@@ -64,14 +64,14 @@ def read_tensors(path, prefix=""):
 
     Args:
         path: `pathlib.Path` of the folder.
-        prefix: str, what a tensor's name may begin with, and loses.
+        prefix: str, a prefix that is removed from tensor names.
 
     Returns:
         dict, name -> float32 array.
 
     Raises:
-        ValueError: a broken file.
-        OSError: no such file in the folder.
+        ValueError: a corrupt file.
+        OSError: no safetensors file in the folder.
     """
     import safetensors
 
@@ -82,28 +82,28 @@ def read_tensors(path, prefix=""):
     for file in files:
         try:
             with safetensors.safe_open(file, framework="numpy") as opened:
-                for name in opened.keys():  # noqa: SIM118 -- it is no mapping
+                for name in opened.keys():  # noqa: SIM118 -- it is not a mapping
                     tensors[name.removeprefix(prefix)] = opened.get_tensor(name).astype(np.float32)
         except safetensors.SafetensorError as error:
             reason = str(error).partition("\n")[0]
-            raise ValueError(f"Expected a whole safetensors file ({reason}). Received: file={str(file)!r}") from error
+            raise ValueError(f"Expected a valid safetensors file ({reason}). Received: file={str(file)!r}") from error
     return tensors
 
 
 def to_weights(tensors, layout, is_ignored):
-    """Turns tensors into weights, all of them.
+    """Converts tensors to weights; every tensor must be used or ignored.
 
     Args:
         tensors: dict, name -> array.
         layout: iterable of (name of the tensor, its shape, path of the weight, its shape). PyTorch's matrices are
-            (out, in), its convolutions (out, in, rows, columns); Keras's kernels are turned round.
-        is_ignored: function of a name, whether a tensor that the layout does not have may be left out.
+            (out, in), its convolution kernels (out, in, rows, columns); they are transposed for Keras.
+        is_ignored: function of a name -> bool, whether a tensor that is not in the layout may be ignored.
 
     Returns:
         dict, path of the weight -> array.
 
     Raises:
-        ValueError: a tensor that is missing, that nobody expects, or of another shape.
+        ValueError: a missing or unexpected tensor, or one of another shape.
     """
     tensors, weights = dict(tensors), {}
     for name, their_shape, weight, shape in layout:
@@ -122,11 +122,11 @@ def to_weights(tensors, layout, is_ignored):
 
 
 def linear_layout(theirs, ours, sizes_in, sizes_out):
-    """The two entries of a linear map, for `to_weights`.
+    """Yields the two layout entries of a dense layer, for `to_weights`.
 
     Args:
-        theirs, ours: str, without ".weight" and "/kernel".
-        sizes_in, sizes_out: tuples of int, the axes of our kernel, of which theirs has one each.
+        theirs, ours: str, names without ".weight" and "/kernel".
+        sizes_in, sizes_out: tuples of int, the input and output axes of our kernel; theirs has one axis for each tuple.
 
     Yields:
         (name of the tensor, its shape, path of the weight, its shape).
@@ -136,6 +136,6 @@ def linear_layout(theirs, ours, sizes_in, sizes_out):
 
 
 def norm_layout(theirs, ours, d):
-    """The two entries of a layer normalisation of width d, as those of `linear_layout`."""
+    """Yields the two layout entries of a layer normalisation of width d; see `linear_layout`."""
     yield f"{theirs}.weight", (d,), f"{ours}/gamma", (d,)
     yield f"{theirs}.bias", (d,), f"{ours}/beta", (d,)

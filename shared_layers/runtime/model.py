@@ -1,4 +1,4 @@
-"""The base of every model of both kits."""
+"""The base class of all models."""
 
 import keras
 
@@ -11,10 +11,10 @@ else:
 
 
 class Model(Presets, BackendModel):
-    """A `keras.Model` that is made from presets and trains on one device, mirrored, or on several workers.
+    """Base class of models: a `keras.Model` with presets, which trains on one device, several replicas or workers.
 
-    `fit`, `evaluate` and `predict` take what Keras's take. Build and compile the model under the strategy's
-    scope; several replicas or workers then reach the weights that one process reaches with the same global
+    `fit`, `evaluate` and `predict` have the same arguments as in Keras. Build and compile the model under the strategy's
+    scope; training on several replicas or workers then gives the same weights as one process with the same global
     batches, also with gradient accumulation, clipping, loss scaling and a moving average of the weights.
 
     Example:

@@ -1,4 +1,4 @@
-"""Errors for names that nobody knows."""
+"""The error for unknown names."""
 
 import difflib
 
@@ -6,15 +6,15 @@ _SHOWN = 10
 
 
 def unknown_name(kind, name, options):
-    """Makes the error for a name that is not among the known ones, offering the near ones, or else the first few.
+    """Makes the error for an unknown name; it suggests similar names, or else lists the first few.
 
     Args:
-        kind: str, what the name is a name of ("preset", "dataset", "method").
+        kind: str, what is named: "preset", "dataset", "method".
         name: the name that was received.
-        options: iterable of str, the names that exist.
+        options: iterable of str, the known names.
 
     Returns:
-        A ValueError of one line, for the caller to raise.
+        A one-line ValueError, for the caller to raise.
 
     Example:
         >>> unknown_name("method", "roll-out", ["raw", "rollout", "tscam"])

@@ -1,4 +1,4 @@
-"""The optimizer that both kits train with."""
+"""The optimizer: AdamW with weight decay on kernels only."""
 
 import keras
 from keras import ops
@@ -6,15 +6,14 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class FusedAdam(keras.optimizers.Adam):
-    """`keras.optimizers.Adam`, whose step of a weight is one operation where TensorFlow has it.
+    """`keras.optimizers.Adam` with one fused TensorFlow operation per weight and step.
 
-    Keras's own is 13 operations a weight, 2600 for a ViT: they are traced and optimised before the first step, and pass over
-    memory one by one at every step. What TensorFlow has not (AMSGrad, sparse gradients of embeddings), and what runs on
-    JAX, is Keras's.
+    Keras's step has 13 operations per weight, 2600 for a ViT, which are traced and optimised before the first step and each
+    pass over memory at every step. For AMSGrad, sparse gradients of embeddings and JAX, Keras's step is used.
 
     Args:
-        rate_multipliers: dict, path of a variable -> float that its learning rate is multiplied by; 1 for all others.
-        others: as `keras.optimizers.Adam`.
+        *args, **kwargs: the same as for `keras.optimizers.Adam`.
+        rate_multipliers: dict, path of a variable -> float, factor for its learning rate; 1 for all others.
     """
 
     def __init__(self, *args, rate_multipliers=None, **kwargs):
@@ -23,7 +22,7 @@ class FusedAdam(keras.optimizers.Adam):
 
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
-        # a strategy hands over TensorFlow's variable, which has no path
+        # under a strategy `variable` is TensorFlow's, which has no path
         path = self._trainable_variables[index].path
         learning_rate = learning_rate * self.rate_multipliers.get(path, 1.0)
         if keras.backend.backend() != "tensorflow" or self.amsgrad:
@@ -58,35 +57,35 @@ class FusedAdam(keras.optimizers.Adam):
 def make_optimizer(
     variables, learning_rate, weight_decay, clip_norm=None, ema_momentum=None, gradient_accumulation_steps=None, **options
 ):
-    """Makes Adam whose decoupled weight decay (AdamW) is on kernels alone.
+    """Makes AdamW (Adam with decoupled weight decay) with weight decay on kernels only.
 
-    Norms, biases, embeddings, tokens, positions, LayerScale and scales of scores do not decay.
+    Norms, biases, embeddings, special tokens, positions, LayerScale and scales of scores are not decayed.
 
     Args:
-        variables: list of `keras.Variable`, what is to be trained.
+        variables: list of `keras.Variable`, the trainable variables.
         learning_rate: float or `keras.optimizers.schedules.LearningRateSchedule`.
         weight_decay: float, 0 for none.
-        clip_norm: float, the most that the norm of all gradients together may be; or `None`.
-        ema_momentum: float in [0, 1), of a moving average of the weights; or `None`.
-        gradient_accumulation_steps: int, so many batches make one step of the optimizer; or `None`.
-        **options: of `FusedAdam`, such as `beta_2` and `epsilon`, and `rate_multipliers`.
+        clip_norm: float, the maximum global norm of the gradients; or `None`.
+        ema_momentum: float in [0, 1), for a moving average of the weights; or `None`.
+        gradient_accumulation_steps: int, the number of batches per update of the weights; or `None`.
+        **options: further options of `FusedAdam`, such as `beta_2`, `epsilon` and `rate_multipliers`.
 
     Returns:
-        `FusedAdam`.
+        A `FusedAdam`.
 
     Reference:
-        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; what is left out follows Touvron et al. 2021
+        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"; the exclusions follow Touvron et al. 2021
         (DeiT) and BEiT.
     """
     optimizer = FusedAdam(
         learning_rate,
-        weight_decay=weight_decay or None,  # of 0 Keras would go through the motions
+        weight_decay=weight_decay or None,  # with 0 Keras would still compute it
         global_clipnorm=clip_norm,
         use_ema=ema_momentum is not None,
         ema_momentum=0.99 if ema_momentum is None else ema_momentum,
         gradient_accumulation_steps=None if gradient_accumulation_steps == 1 else gradient_accumulation_steps,
         **options,
     )
-    # By variable, since a pattern cannot say what it is not to find.
+    # By variable, since name patterns select what to exclude, and everything but kernels is excluded.
     optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if "kernel" not in variable.name])
     return optimizer

@@ -1,8 +1,8 @@
-"""The errors for numbers out of their range."""
+"""Checks of numbers and sizes."""
 
 import math
 
-# What the numbers of a training may be, in both kits, and a test of it that NaN fails.
+# The ranges of training options: description, and a test that is False for NaN.
 TRAINING_RANGES = {
     "epochs": ("at least 1", lambda value: value >= 1),
     "learning_rate": ("above 0", lambda value: 0 < value < math.inf),
@@ -13,14 +13,14 @@ TRAINING_RANGES = {
 
 
 def check_ranges(ranges, **numbers):
-    """Refuses the first number that is out of its range.
+    """Raises for the first number that is out of its range.
 
     Args:
-        ranges: dict, name -> (str, what the number should be, such as "above 0"; function of a number, whether it is).
-        **numbers: by their names in `ranges`.
+        ranges: dict, name -> (description, test): str such as "above 0", and a function of a number -> bool.
+        **numbers: the numbers to check, by their names in `ranges`.
 
     Raises:
-        ValueError: for the first that is not as it should be.
+        ValueError: a number out of its range.
 
     Example:
         >>> check_ranges({"rate": ("above 0", lambda value: value > 0)}, rate=-1)
@@ -34,13 +34,13 @@ def check_ranges(ranges, **numbers):
 
 
 def check_sizes(**sizes):
-    """Refuses the first size that is no positive int.
+    """Raises for the first size that is not a positive int.
 
     Args:
-        **sizes: by the names of the arguments they were given as.
+        **sizes: the sizes to check, by argument name.
 
     Raises:
-        ValueError: for the first that is not as it should be.
+        ValueError: a size that is not a positive int.
 
     Example:
         >>> check_sizes(num_layers=2, num_heads=0)
@@ -53,14 +53,14 @@ def check_sizes(**sizes):
 
 
 def check_class_names(num_classes, class_names):
-    """Refuses names of classes that are not as many as the classes.
+    """Checks that there is one class name per class.
 
     Args:
         num_classes: int.
-        class_names: list of str, or `None` for no names.
+        class_names: list of str; or `None`, which is accepted.
 
     Raises:
-        ValueError: if there are others.
+        ValueError: another number of names.
 
     Example:
         >>> check_class_names(2, ["bird"])

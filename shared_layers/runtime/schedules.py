@@ -8,18 +8,18 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises in a straight line to a peak, then falls along half a cosine to a floor.
+    """Linear warm-up to a peak, then cosine decay to a floor.
 
     Args:
         peak: float, the learning rate at step `warmup_steps`.
-        warmup_steps: int, how many steps the rise takes; step 0 has `peak / (warmup_steps + 1)`, not 0.
-        total_steps: int, the step from which on the rate is `floor`; more than `warmup_steps`.
-        floor: float, the last learning rate.
+        warmup_steps: int, the number of warm-up steps; step 0 has `peak / (warmup_steps + 1)`, not 0.
+        total_steps: int, the step from which the learning rate is `floor`; greater than `warmup_steps`.
+        floor: float, the final learning rate.
 
     With gradient accumulation Keras counts batches, not updates, as steps.
 
     Raises:
-        ValueError: if `total_steps` leaves no step after the warm-up.
+        ValueError: unless 0 <= `warmup_steps` < `total_steps`.
 
     Reference:
         Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts", eq. 5, without
@@ -62,16 +62,16 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="shared_layers")
 class InverseSquareRoot(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises in a straight line to a peak, then falls with the inverse square root of the steps.
+    """Linear warm-up to a peak, then decay with the inverse square root of the step.
 
     Args:
-        peak: float, the learning rate of step number `warmup_steps`, counted from 1.
-        warmup_steps: int, how many steps the rise takes.
+        peak: float, the learning rate at step number `warmup_steps`, counted from 1.
+        warmup_steps: int, the number of warm-up steps.
 
     With gradient accumulation Keras counts batches, not updates, as steps.
 
     Raises:
-        ValueError: if `warmup_steps` is below 1.
+        ValueError: a `warmup_steps` below 1.
 
     Reference:
         Vaswani et al. 2017, "Attention Is All You Need", section 5.3, where the peak is `(d_model * warmup_steps) ** -0.5`:

@@ -10,15 +10,15 @@ def get_strategy(name):
     """Makes a `tf.distribute` strategy; models are built and compiled under its `scope()`.
 
     Args:
-        name: str, "none" (the default strategy: one replica), "mirrored" (one replica on each GPU of this
-            machine, or on each logical CPU device), "multi_worker" (one process on each machine, described
-            by the environment's `TF_CONFIG`) or "tpu" (the one that `TPU_NAME` names, or the local one).
+        name: str, "none" (the default strategy: one replica), "mirrored" (one replica per GPU of this machine, or
+            per logical CPU device), "multi_worker" (one process per machine, described by the environment variable
+            `TF_CONFIG`) or "tpu" (the TPU named by `TPU_NAME`, or the local one).
 
     Returns:
         A `tf.distribute.Strategy`.
 
     Raises:
-        ValueError: for an unknown name, another backend than TensorFlow, no `TF_CONFIG` or no TPU.
+        ValueError: an unknown name, another backend than TensorFlow, no `TF_CONFIG` or no TPU.
 
     Example:
         >>> get_strategy("none").num_replicas_in_sync
@@ -32,13 +32,13 @@ def get_strategy(name):
 
 
 def is_chief(strategy):
-    """Says whether this process is the one that writes files and reports.
+    """Returns whether this process is the chief, which writes files and reports.
 
     Args:
-        strategy: a `tf.distribute.Strategy`, or None for none.
+        strategy: `tf.distribute.Strategy`; or `None`.
 
     Returns:
-        bool, False on every worker but one.
+        bool, `False` on every worker but one.
     """
     resolver = getattr(strategy, "cluster_resolver", None)
     if resolver is None or resolver.task_type in (None, "chief"):
@@ -47,15 +47,15 @@ def is_chief(strategy):
 
 
 def shard_by_row(dataset):
-    """Makes several workers share each batch of a dataset, row by row, wherever its rows are read from.
+    """Sets a dataset to be sharded over workers by rows of each batch, not by files.
 
-    Without this, workers that read files would each look for files of its own.
+    By default, workers that read files would each expect different files.
 
     Args:
-        dataset: tf.data.Dataset of global batches, the same one on every worker.
+        dataset: `tf.data.Dataset` of global batches, the same on every worker.
 
     Returns:
-        tf.data.Dataset, for `fit`, `evaluate` and `predict`.
+        `tf.data.Dataset`, for `fit`, `evaluate` and `predict`.
     """
     import tensorflow as tf
 

@@ -234,13 +234,13 @@ def test_a_misshapen_tensor_is_named_with_both_shapes(tmp_path):
 def test_a_truncated_file_is_named(tmp_path):
     file = write(tmp_path) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"a whole safetensors file \(.*\)\. Received: file=.*model\.safetensors"):
+    with pytest.raises(ValueError, match=r"a valid safetensors file \(.*\)\. Received: file=.*model\.safetensors"):
         ViTBackbone.from_preset(tmp_path)
 
 
 def test_a_file_that_is_not_json_is_named(tmp_path):
     (write(tmp_path) / "preprocessor_config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"whole JSON .*preprocessor_config\.json"):
+    with pytest.raises(ValueError, match=r"valid JSON .*preprocessor_config\.json"):
         read(tmp_path)
 
 
