@@ -1,4 +1,4 @@
-"""Callbacks for `fit`: checkpoints that are whole, an end when the loss is lost, and progress."""
+"""Callbacks for `fit`: atomic checkpoints, a stop on NaN, and progress."""
 
 import contextlib
 import json
@@ -17,24 +17,24 @@ from shared_layers.runtime.strategy import is_chief
 
 
 class SafeCheckpoint(keras.callbacks.Callback):
-    """Keeps two whole models in a folder: `best.keras`, to use, and `last.keras`, to go on training from.
+    """Saves two models in a folder: `best.keras`, the best epoch, and `last.keras`, to resume from.
 
-    Each is written aside and then renamed, so a kill or a full disk leaves the previous one; what a kill left half-written
-    the next training in the folder removes. Among several workers only the chief's are kept; `resume` needs a folder that
-    all of them see.
+    Each is written atomically: if the process is killed or the disk is full, the previous file stays. Temporary files of a
+    killed run are removed by the next run in the folder. With several workers only the chief's files are kept; `resume`
+    needs a folder that all workers can read.
 
-    Where the optimizer keeps a moving average of the weights (`use_ema=True`), `best.keras` has the average
-    for its weights, which `fit` also leaves in the model at its end. To choose the best by it, put
-    `keras.callbacks.SwapEMAWeights()` among the callbacks, so that validation measures the average.
+    If the optimizer keeps a moving average of the weights (`use_ema=True`), `best.keras` has the average as its weights,
+    as `fit` also leaves in the model at its end. To select the best epoch by the average, also pass
+    `keras.callbacks.SwapEMAWeights()`, so that validation measures the average.
 
     Args:
-        folder: str or path-like.
-        monitor: str, the metric of an epoch that says which is best.
-        mode: "min" or "max", which values of it are better.
-        patience: int, after how many epochs without a better one training ends; or `None`, at its appointed end.
+        folder: str or path-like, the folder of the run.
+        monitor: str, the metric that determines the best epoch.
+        mode: "min" or "max", whether lower or higher values of it are better.
+        patience: int, stop after this many epochs without improvement; or `None` for no early stopping.
 
     Raises:
-        ValueError: for another mode; in `fit`, if there is no such metric.
+        ValueError: an unknown mode; in `fit`, an unknown metric.
 
     Example:
         >>> import numpy as np
@@ -61,16 +61,16 @@ class SafeCheckpoint(keras.callbacks.Callback):
         self.best_epoch = None
 
     def resume(self, model):
-        """Restores a model, its optimizer and the best value so far from `last.keras`, if there is one.
+        """Restores the model, its optimizer, random seeds and best value from `last.keras`, if there is one.
 
         Args:
-            model: a compiled and built model like the one that was being trained.
+            model: a compiled and built model with the same architecture and optimizer as the saved one.
 
         Returns:
-            int, the `initial_epoch` to give to `fit`: 0 if there is nothing to resume.
+            int, the `initial_epoch` for `fit`: 0 if there is nothing to resume.
 
         Raises:
-            ValueError: if the checkpoint is of another model or optimizer.
+            ValueError: a checkpoint of another model or optimizer.
         """
         path = self.folder / "last.keras"
         if not path.is_file():
@@ -81,7 +81,7 @@ class SafeCheckpoint(keras.callbacks.Callback):
                 model.optimizer.build(model.trainable_variables)
         try:
             with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
-                # Keras goes on with a fresh optimizer, and only warns.
+                # Keras only warns and continues with a fresh optimizer.
                 warnings.filterwarnings("error", message="Skipping variable loading for optimizer")
                 model.load_weights(path)
                 progress = json.loads(archive.comment)
@@ -93,17 +93,17 @@ class SafeCheckpoint(keras.callbacks.Callback):
         return progress["epoch"]
 
     def is_out_of_patience(self, epoch):
-        """Says whether training ends before an epoch, as none of the last ones was better than those before."""
+        """Returns whether training stops before an epoch, as the last `patience` epochs brought no improvement."""
         return None not in (self.patience, self.best_epoch) and epoch - self.best_epoch > self.patience
 
     def on_train_begin(self, logs=None):
-        """Removes what a killed run has left."""
+        """Removes temporary files of a killed run."""
         if is_chief(getattr(self.model, "distribute_strategy", None)):
             for name in ("best.keras", "last.keras"):
                 remove_leftovers(self.folder / name)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes `best.keras` if this epoch is the best, and `last.keras`; ends training where there is no patience left."""
+        """Writes `best.keras` if this epoch is the best, and `last.keras`; stops training if patience is exhausted."""
         if self.monitor not in (logs or {}):
             raise unknown_name("metric", self.monitor, logs or {})
         value = float(logs[self.monitor])
@@ -113,7 +113,7 @@ class SafeCheckpoint(keras.callbacks.Callback):
             with _averaged_weights(self.model):
                 self._write("best.keras", epoch)
         elif self.best_epoch is None and is_chief(getattr(self.model, "distribute_strategy", None)):
-            (self.folder / "best.keras").unlink(missing_ok=True)  # an earlier run's, which would pass for this one's
+            (self.folder / "best.keras").unlink(missing_ok=True)  # left by an earlier run: it would look like this run's
         self._write("last.keras", epoch)
         if self.is_out_of_patience(epoch + 1):
             self.model.stop_training = True
@@ -122,26 +122,26 @@ class SafeCheckpoint(keras.callbacks.Callback):
         with contextlib.ExitStack() as stack:
             folder = self.folder
             if not is_chief(getattr(self.model, "distribute_strategy", None)):
-                # Variables are read by all workers together, so this one writes too, and throws it away.
+                # Reading variables needs all workers, so this worker writes too, to a temporary folder.
                 folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             path = stack.enter_context(write_aside(folder / name))
             self.model.save(path)
             seeds = [keras.ops.convert_to_numpy(seed).tolist() for seed in _seeds(self.model)]
             progress = {"epoch": epoch + 1, "best": self.best, "best_epoch": self.best_epoch, "seeds": seeds}
-            # As the archive's comment, the progress is in the same file and out of Keras's way.
+            # As the archive's comment, the progress is in the same file and Keras ignores it.
             with zipfile.ZipFile(path, "a") as archive:
                 archive.comment = json.dumps(progress).encode()
 
 
 def _seeds(model):
-    """The states of the model's random layers, which Keras does not save."""
+    """Returns the states of the model's seed generators, which Keras does not save."""
     weights = {id(weight) for weight in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
 @contextlib.contextmanager
 def _averaged_weights(model):
-    """Puts the optimizer's moving average of the weights, if it keeps one, in the weights' place."""
+    """Context manager: replaces the weights by the optimizer's moving average, if it keeps one."""
     optimizer = model.optimizer
     if not getattr(optimizer, "inner_optimizer", optimizer).use_ema:
         yield
@@ -156,12 +156,12 @@ def _averaged_weights(model):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Ends training as soon as the loss is no longer finite.
+    """Stops training with an error as soon as the loss is not finite.
 
-    The checkpoints of `SafeCheckpoint` stay as the last good epoch left them.
+    The checkpoints of `SafeCheckpoint` remain those of the last good epoch.
 
     Raises:
-        ValueError: in `fit`, with the epoch and the step.
+        ValueError: in `fit`, a loss that is not finite; the message names the epoch and the step.
     """
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -169,7 +169,7 @@ class StopOnNaN(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        """Looks at the loss."""
+        """Checks the loss."""
         loss = float(logs["loss"])
         if not math.isfinite(loss):
             raise ValueError(
@@ -179,13 +179,13 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows how training goes: a bar with the time left, and a line of metrics for each epoch.
+    """Shows a progress bar with the remaining time, and a line of metrics for each epoch.
 
-    Where the output is no terminal there are only the lines; workers other than the chief write nothing. Pass
-    `verbose=0` to `fit`. Used as a context manager, it leaves the terminal in order when `fit` raises.
+    If the output is not a terminal, only the lines are written; workers other than the chief write nothing. Pass
+    `verbose=0` to `fit`. Use it as a context manager to restore the terminal if `fit` raises.
 
     Args:
-        console: `rich.console.Console`, or None for standard output.
+        console: `rich.console.Console`; `None` for standard output.
     """
 
     def __init__(self, console=None):
@@ -202,7 +202,7 @@ class Progress(keras.callbacks.Callback):
         self._stop()
 
     def on_train_begin(self, logs=None):
-        """Makes the bar."""
+        """Starts the bar."""
         from rich import progress
 
         self._silent = not is_chief(getattr(self.model, "distribute_strategy", None))
@@ -225,7 +225,7 @@ class Progress(keras.callbacks.Callback):
         steps = self.params["steps"] or 0
         self._first_step = epoch * steps
         if not self._bar.tasks:
-            # Begun at this epoch, so that the time left after a resume is judged by this run alone.
+            # Started at this epoch, so that after a resume the remaining time is estimated from this run only.
             self._bar.add_task(
                 "",
                 total=steps * self.params["epochs"] or None,
@@ -252,7 +252,7 @@ class Progress(keras.callbacks.Callback):
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def on_train_end(self, logs=None):
-        """Takes the bar away."""
+        """Removes the bar."""
         self._stop()
 
     def _stop(self):

@@ -1,4 +1,4 @@
-"""Models by name, from a hub, a folder or a file: the mechanism of both kits' `from_preset`."""
+"""`from_preset` and `save_to_preset`: models by preset name, from the Hugging Face Hub, a folder or a file."""
 
 import contextlib
 import json
@@ -13,43 +13,44 @@ import keras
 from shared_layers.runtime.files import refuse_to_replace_others, write_aside
 from shared_layers.runtime.names import unknown_name
 
-_WEIGHTS = "model.weights.h5"  # where Keras has them, in a folder and in a .keras file
+_WEIGHTS = "model.weights.h5"  # Keras's name for the weights, in a folder and in a .keras file
 _PICKLES = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
 
 
 class Presets:
-    """What lets a `keras.Model` class be made from a preset and written as one.
+    """Mixin that adds presets to a `keras.Model` class.
 
-    Such a class is registered (`keras.saving.register_keras_serializable`), its constructor builds the model,
-    and its layers have names, so that a weight has the same path in every instance.
+    The class must be registered (`keras.saving.register_keras_serializable`), its constructor must build the model,
+    and its layers must have names, so that a weight has the same path in every instance.
 
     Attributes:
         presets: dict, name -> {"config": constructor arguments} and, where weights are published,
             "hf": "owner/repository".
-        relatives: tuple of classes whose presets this class takes as well. It then has a class method
-            `adopt(model, load_weights, overrides)`, which makes a model of this class from one of such a class.
+        relatives: tuple of classes whose saved models this class also accepts. It then needs a class method
+            `adopt(model, load_weights, overrides)`, which makes a model of this class from a model of such a class.
     """
 
-    presets = {}  # noqa: RUF012 -- a table that subclasses replace and nobody changes
+    presets = {}  # noqa: RUF012 -- subclasses replace it; it is never mutated
     relatives = ()
 
     @classmethod
     def from_preset(cls, source, load_weights=True, **overrides):
-        """Makes a model from a preset's name, a hub's repository, a folder or a file.
+        """Makes a model from a preset, a Hugging Face repository, a folder or a file.
 
         Args:
             source: str or path-like: a name in `presets`; "hf://owner/repository"; a folder written by
                 `save_to_preset`; a `.keras` file; another folder or file that `import_checkpoint` can read.
-            load_weights: bool, False for fresh weights.
-            **overrides: constructor arguments in place of the source's. A weight whose shape changes with
-                them is adapted by `adapt_weight`.
+            load_weights: bool, `False` for new, random weights.
+            **overrides: constructor arguments that replace the source's, such as `num_classes`. Weights whose shapes
+                change are adapted by `adapt_weight`.
 
         Returns:
             A model of this class, not compiled.
 
         Raises:
-            ValueError: for an unknown name, a model of another class, a pickle, a weight that does not fit.
-            OSError: if there is no such file, or the hub does not answer.
+            ValueError: an unknown name or argument, a model of another class, a corrupt file, a pickle, or a weight
+                that cannot be adapted.
+            OSError: the file does not exist, or the download fails.
         """
         source = os.fspath(source)
         preset = cls.presets.get(source, {})
@@ -78,31 +79,31 @@ class Presets:
         return model.override(**overrides) if load_weights else model.from_config({**model.get_config(), **overrides})
 
     def save_to_preset(self, folder):
-        """Writes the model's configuration and weights for `from_preset`, without what training added.
+        """Writes the model's configuration and weights for `from_preset`, without the optimizer.
 
         Args:
-            folder: str or path-like; whole or absent afterwards. A preset that is there already is replaced.
+            folder: str or path-like, the folder to write, atomically. An existing preset is replaced.
 
         Raises:
-            ValueError: if the folder holds something else.
+            ValueError: a folder with other files.
         """
         refuse_to_replace_others(folder, marker="config.json")
         with write_aside(folder) as temporary:
-            # A copy has no optimizer, whose state would treble the size.
+            # A copy has no optimizer, whose state would triple the size.
             keras.saving.save_model(self.override(), temporary, zipped=False)
 
     def override(self, **overrides):
-        """Makes a model like this one but for some constructor arguments, with this one's weights.
+        """Makes a copy of the model, weights included, with other values of some constructor arguments.
 
         Args:
             **overrides: constructor arguments.
 
         Returns:
-            A new model of the same class. A weight of another shape, or that this model has not, is what
-            `adapt_weight` makes of it.
+            A new model of the same class, not compiled. Weights with another shape, or that this model does not have, are
+            adapted by `adapt_weight`.
 
         Raises:
-            ValueError: for an unknown argument or a weight that does not fit.
+            ValueError: an unknown argument, or a weight that cannot be adapted.
         """
         config = self.get_config()
         for name in overrides:
@@ -113,13 +114,14 @@ class Presets:
         return model
 
     def copy_weights(self, model):
-        """Gives a model this one's weights, by their paths.
+        """Copies this model's weights to another model, by path.
 
         Args:
-            model: what it has of another shape, or this model has not, becomes what `adapt_weight` makes of it.
+            model: the model to copy to. Weights with another shape, or that this model does not have, are adapted by
+                `adapt_weight`.
 
         Raises:
-            ValueError: a weight that does not fit, a model that is built by a call only.
+            ValueError: a weight that cannot be adapted, or a model that its constructor does not build.
         """
         if not model.built:
             raise ValueError(f"Expected {type(model).__name__} to be built by its constructor. Received: built=False")
@@ -134,38 +136,38 @@ class Presets:
 
     @classmethod
     def import_checkpoint(cls, path, load_weights, overrides):
-        """Makes a model from another library's format; a kit's models override this.
+        """Makes a model from another library's checkpoint; for subclasses to override.
 
         Args:
-            path: `pathlib.Path` of a file, or of a folder, such as one with a hub's `config.json` and
+            path: `pathlib.Path` of a file or folder, such as a Hugging Face folder with `config.json` and
                 `model.safetensors`.
             load_weights: bool, as in `from_preset`.
-            overrides: dict of constructor arguments, which the model is to be made with.
+            overrides: dict of constructor arguments, as in `from_preset`.
 
         Returns:
             A model of this class.
 
         Raises:
-            ValueError: if the class cannot read the format.
+            ValueError: a format that the class cannot read.
         """
         raise ValueError(
             f"{cls.__name__} reads only .keras files and folders written by save_to_preset. Received: path={str(path)!r}"
         )
 
     def adapt_weight(self, path, value, shape, model):
-        """Makes a weight fit a model with other constructor arguments; a kit's models override this.
+        """Adapts a weight to a model with other constructor arguments; for subclasses to override.
 
         Args:
             path: str, the weight's path inside the model, such as "head/kernel".
-            value: array, the weight of this model, or None if it has none of this path.
-            shape: tuple of int, the shape that is expected.
+            value: array, this model's weight; or `None` if it has no weight with this path.
+            shape: tuple of int, the expected shape.
             model: the new model that the weight is for.
 
         Returns:
-            array of that shape, or None to keep the new model's initial value.
+            array of the expected shape; or `None` to keep the new model's initial value.
 
         Raises:
-            ValueError: if there is no way to adapt it.
+            ValueError: a weight that cannot be adapted.
         """
         received = "none" if value is None else value.shape
         raise ValueError(f"Expected the weight {path} to have shape {shape}. Received: shape={received}")
@@ -185,7 +187,7 @@ def _download(repository, load_weights):
         return pathlib.Path(huggingface_hub.snapshot_download(repository, allow_patterns=patterns))
     except (huggingface_hub.errors.HFValidationError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise OSError(f"The hub did not give the files: {reason}. Received: repository={repository!r}") from error
+        raise OSError(f"Download from the Hugging Face Hub failed: {reason}. Received: repository={repository!r}") from error
 
 
 def _local(source, presets):
@@ -198,7 +200,7 @@ def _local(source, presets):
 
 
 def _saved_config(path):
-    """The configuration that Keras or a hub's library wrote, {} where there is none."""
+    """Returns the configuration that Keras or Hugging Face wrote, {} if there is none."""
     try:
         if path.suffix == ".keras" and path.is_file():
             with zipfile.ZipFile(path) as archive:
@@ -214,11 +216,11 @@ def _load_model(path):
     cause = None
     try:
         model = keras.saving.load_model(path, compile=False)
-        # a tensor that it does not expect Keras leaves unread
+        # Keras silently ignores unexpected tensors
         reason = None if len(_tensors(path)) == len(model.weights) else _misfit(path)
-    except Exception as error:  # on a broken file Keras and its readers raise almost anything
+    except Exception as error:  # on a corrupt file Keras and its readers raise all kinds of exceptions
         cause, reason = error, str(error).partition("\n")[0]
-        with contextlib.suppress(Exception):  # nor can such a file be compared
+        with contextlib.suppress(Exception):  # a file too corrupt to compare
             reason = _misfit(path) or reason
     if reason:
         raise ValueError(f"Expected a whole model ({reason}). Received: source={str(path)!r}") from cause
@@ -226,7 +228,7 @@ def _load_model(path):
 
 
 def _misfit(path):
-    """Says which tensor of a saved model is not as its configuration wants it; `None` if all are."""
+    """Describes the first tensor of a saved model that does not match its configuration; `None` if all match."""
     model = _fresh_model(_saved_config(path))
     with tempfile.TemporaryDirectory() as folder:
         keras.saving.save_model(model, folder, zipped=False)
@@ -240,7 +242,7 @@ def _misfit(path):
 
 
 def _tensors(path):
-    """Names and shapes of the tensors in a saved model, without the optimizer's."""
+    """Returns names and shapes of the tensors in a saved model, without the optimizer's."""
     tensors = {}
 
     def note(name, item):

@@ -1,7 +1,6 @@
-"""What Keras needs to train one model on several replicas; TensorFlow only.
+"""Fixes for training a Keras 3 model on several replicas and workers; TensorFlow only.
 
-Held by the tests: one replica, two replicas and two workers reach the same loss and weights from the same
-global batch.
+Tested: one replica, two replicas and two workers give the same loss and weights for the same global batch.
 """
 
 import types
@@ -18,7 +17,7 @@ class ReplicatedModel(keras.Model):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # So that `jit_compile="auto"` leaves XLA off where collectives are inside the step.
+        # So that `jit_compile="auto"` disables XLA if there are collectives in the training step.
         self.supports_jit = self._num_replicas == 1
 
     @property
@@ -26,10 +25,10 @@ class ReplicatedModel(keras.Model):
         return self.distribute_strategy.num_replicas_in_sync
 
     def make_train_function(self, force=False):
-        """Makes the function of one training step, around an optimizer that replicas can share."""
+        """Makes the training function; the optimizer sums gradients over replicas first."""
         if self.optimizer is not None:
             if self.built and not self.optimizer.built:
-                # Made inside the step, the optimizer's variables would have TensorFlow trace it twice.
+                # If the optimizer's variables were created inside the step, TensorFlow would trace it twice.
                 with self.distribute_strategy.scope():
                     self.optimizer.build(self.trainable_variables)
             _sum_gradients_first(self.optimizer)
@@ -44,10 +43,10 @@ class ReplicatedModel(keras.Model):
         return self._reducible(super().test_step(data))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Computes the loss of the global batch, to whose gradient all that it is a mean over counts alike.
+        """Computes the loss of the global batch, in which all examples (or tokens) have the same weight.
 
-        Keras takes the mean over each replica's part of the batch and then over the replicas. Where the parts are uneven
-        (rows of the last batch of an epoch, tokens of padded texts), the smaller one would count for too much.
+        Keras takes the mean over each replica's part of the batch and then over replicas. If the parts are uneven (rows of
+        the last batch of an epoch, tokens of padded texts), examples in a smaller part would be weighted too much.
         """
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         replica = tf.distribute.get_replica_context()
@@ -57,14 +56,14 @@ class ReplicatedModel(keras.Model):
         parts = [part, part * tf.stop_gradient(loss)]
         whole, losses = replica.all_reduce(tf.distribute.ReduceOp.SUM, parts)
         share = tf.math.divide_no_nan(part * self._num_replicas, whole)
-        # every replica reports the loss of them all, and follows the gradient of its own
+        # every replica reports the global loss, but has the gradient of its own part
         return share * loss + tf.stop_gradient(tf.math.divide_no_nan(losses, whole) - share * loss)
 
     def _mean_over(self, x, y, sample_weight):
-        """How much the loss of this part of the batch is a mean over: the sum of its weights, or as much as it has rows."""
+        """Returns the denominator of this part's mean loss: the sum of its weights, or its number of rows."""
         weights = None
         if getattr(self.loss, "reduction", None) == "mean_with_sample_weight":
-            # a loss that makes weights itself has a method of that name
+            # a loss that computes its own weights has a method `weights`
             weights = self.loss.weights(y, sample_weight) if hasattr(self.loss, "weights") else sample_weight
         if weights is not None:
             return tf.reduce_sum(weights)
@@ -76,8 +75,8 @@ class ReplicatedModel(keras.Model):
                 "Several replicas need steps_per_execution=1 (Keras fails otherwise). "
                 f"Received: steps_per_execution={self.steps_per_execution}"
             )
-        # Keras takes the mean of a batch over replicas to learn its shapes, which fails on several workers;
-        # what lies on this worker tells them as well.
+        # Keras averages a batch over replicas to find its shapes, which fails on several workers; this worker's
+        # part is enough.
         if iterator is not None and self._distribute_strategy is not None:
             _, _, batches = next(iter(iterator))
             local = self.distribute_strategy.experimental_local_results
@@ -86,20 +85,19 @@ class ReplicatedModel(keras.Model):
         super()._maybe_symbolic_build(iterator, data_batch)
 
     def _reducible(self, logs):
-        # On several workers Keras takes the mean of each log along its first axis; a scalar has none.
+        # On several workers Keras averages each log along its first axis; a scalar has none.
         if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return keras.tree.map_structure(lambda value: tf.reshape(value, (1,)), logs)
         return logs
 
 
 def _sum_gradients_first(optimizer):
-    """Makes an optimizer sum the gradients over the replicas before anything else is done with them.
+    """Makes an optimizer sum the gradients over replicas before any other processing.
 
-    Keras sums them last: it clips each replica's own gradients, lets each replica judge alone whether they
-    are finite (loss scaling), and cannot accumulate gradients or overwrite weights by their moving average,
-    because a sum inside a condition is refused. Once they are summed every replica holds the same gradients,
-    so each can do the plain, single-replica arithmetic on its own copy of the variables. With one replica it saves
-    the tracing of a detour through the strategy for each of them.
+    Keras sums them last: it clips each replica's own gradients, checks for each replica separately whether they are
+    finite (loss scaling), and cannot accumulate gradients or overwrite weights by their moving average, because an
+    all-reduce inside a condition is not allowed. Once summed, the gradients are the same on every replica, so each runs
+    the single-replica update on its own copy of the variables. With one replica this saves tracing through the strategy.
     """
     if "apply" in vars(optimizer):
         return

@@ -1,4 +1,4 @@
-"""What every training run has in common: checkpoints to use and to resume from, logs, progress, a summary."""
+"""Training runs: checkpoints, resuming, logs, progress and a summary."""
 
 import pathlib
 import time
@@ -25,34 +25,34 @@ def fit_run(
     resume=False,
     progress=True,
 ):
-    """Fits a compiled model and keeps the run in a folder.
+    """Trains a compiled model with checkpoints and logs in a folder.
 
-    The folder gets `best.keras` (by validation), `last.keras` (to resume from) and `logs/` for TensorBoard. Where the
-    optimizer keeps a moving average of the weights, that is what is validated and kept as the best.
+    The folder gets `best.keras` (by the monitored metric), `last.keras` (to resume from) and `logs/` for TensorBoard. If
+    the optimizer keeps a moving average of the weights, the average is validated and saved as the best.
 
     Args:
         model: a compiled `shared_layers.runtime.Model`.
-        batches: function of the first epoch's number -> `tf.data.Dataset`, shuffled, that does not end before `fit` does.
-        validation: `tf.data.Dataset`.
-        folder: str or path-like.
-        epochs: int.
-        steps_per_epoch: int.
-        monitor: str, the metric of an epoch that says which is best.
-        mode: "min" or "max", which values of it are better.
-        patience: int, after how many epochs without a better one training ends; or `None`, after all `epochs`.
-        callbacks: sequence of `keras.callbacks.Callback`, more of them.
-        begin: function of the first epoch's number, called before training; or `None`.
-        resume: bool, whether to go on from the folder's `last.keras`, if there is one.
-        progress: bool, whether to show, on standard error, a bar and a line for each epoch.
+        batches: function (index of the first epoch) -> shuffled `tf.data.Dataset` that lasts for all epochs.
+        validation: `tf.data.Dataset` of batches.
+        folder: str or path-like, the folder of the run.
+        epochs: int, the number of epochs.
+        steps_per_epoch: int, batches per epoch.
+        monitor: str, the metric that determines the best epoch.
+        mode: "min" or "max", whether lower or higher values of it are better.
+        patience: int, stop after this many epochs without improvement; or `None` to train all `epochs`.
+        callbacks: sequence of further `keras.callbacks.Callback`.
+        begin: function (index of the first epoch), called before training; or `None`.
+        resume: bool, whether to continue from the folder's `last.keras`, if there is one.
+        progress: bool, whether to show a progress bar and a line for each epoch on standard error.
 
     Returns:
-        dict, ready for JSON: "epochs" (how many were trained, those before a resume included; a callback may have cut the
-        last one short), "steps_per_epoch", "parameters", "seconds", "best_accuracy" (or what else was monitored, of
-        validation), and "history" {metric: values of the epochs trained now}.
+        dict, ready for JSON: "epochs" (the number of trained epochs, including those before a resume; a callback may have
+        ended the last one early), "steps_per_epoch", "parameters", "seconds", "best_accuracy" (or "best_" and the
+        monitored metric, without "val_"), and "history" {metric: values of the epochs of this call}.
 
     Raises:
-        ValueError: a checkpoint of another model; in training, a loss that is no longer finite.
-        OSError: the folder cannot be made.
+        ValueError: a checkpoint of another model; in training, a loss that is not finite.
+        OSError: the folder cannot be created.
     """
     folder = pathlib.Path(folder)
     checkpoint = SafeCheckpoint(folder, monitor=monitor, mode=mode, patience=patience)
@@ -71,7 +71,7 @@ def fit_run(
             validation_data=validation,
             epochs=first_epoch if checkpoint.is_out_of_patience(first_epoch) else epochs,
             initial_epoch=first_epoch,
-            shuffle=False,  # they come shuffled
+            shuffle=False,  # already shuffled
             callbacks=[*before, *own, *callbacks, *([bar] if progress else [])],
             verbose=0,
         ).history

@@ -296,5 +296,5 @@ def test_hub_without_an_answer(monkeypatch):
         raise huggingface_hub.errors.LocalEntryNotFoundError("Cannot find it.\nAnd more.")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    with pytest.raises(OSError, match=r"did not give the files: Cannot find it.. Received: repository='owner/name'$"):
+    with pytest.raises(OSError, match=r"Hub failed: Cannot find it.. Received: repository='owner/name'$"):
         SmallModel.from_preset("hf://owner/name")
