@@ -46,7 +46,7 @@ def evaluate(
     progress=None,
     explain=None,
 ):
-    """Measures a model's accuracy and, where masks or boxes say where the object is, where the model looks.
+    """Measures a model's accuracy and, if the data has masks or boxes, how well its heatmaps match the object.
 
     Each heatmap metric is reported next to the same metric of two image-independent baseline maps: a centred
     Gaussian, and uniform noise in cells of the size of the model's patches.
@@ -66,8 +66,8 @@ def evaluate(
         target: "predicted" or "label", the class that heatmaps explain: the predicted or the true one.
         batch_size: int, pictures per batch.
         limit: int, the maximum number of pictures, spread evenly over the data set; `None` for all.
-        deletion_limit: int, the number of these pictures on which deletion and insertion are measured; each costs 102
-            forward passes. 0 for none.
+        deletion_limit: int, the number of these pictures on which deletion and insertion are measured; each needs the
+            predictions for 102 covered or blurred copies. 0 for none.
         colour: three numbers in 0 .. 255 to cover pixels with; `None` for the model's mean colour.
         seed: int, of the random baseline maps.
         progress: callable (done, total), both in pictures; or `None`.

@@ -199,9 +199,9 @@ def resample(images, size, scale, translation, interpolation="bilinear"):
 
 
 def _window(size, image_size, resize, crop_fraction):
-    """The size of a resized picture, and where in it begins what the model sees: int64 (2,) each.
+    """Returns the size of the resized picture and the upper left corner of the crop in it: int64 (2,) each.
 
-    Rounded as torchvision and Hugging Face round, so that their models see the same pixels.
+    Rounds like torchvision and Hugging Face, so that their models get the same pixels.
     """
     if resize not in _RESIZES:
         raise unknown_name("resize", resize, _RESIZES)

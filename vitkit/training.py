@@ -73,8 +73,8 @@ def train(
         **augmentation: training options of `vitkit.datasets.pipeline`: `mixup`, `rand_augment`, `cache`, ...
 
     Returns:
-        dict, ready for JSON: "epochs", "steps_per_epoch", "parameters", "seconds", "best_accuracy" (of
-        validation), and "history" {metric: values of the epochs of this call}.
+        dict, ready for JSON: "epochs" (the number of trained epochs, including those before a resume), "steps_per_epoch",
+        "parameters", "seconds", "best_accuracy" (of validation), and "history" {metric: values of the epochs of this call}.
 
     Raises:
         ValueError: an option out of its range, fewer pictures than one batch, sources with other classes than the model's, a

@@ -12,8 +12,8 @@ def draw_scene(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws one example.
 
-    The bird, its light and the sensor's noise depend on `bird_rng` alone: with another place or another
-    `place_rng`, every pixel that the bird covers wholly stays the same.
+    The bird, its light and the sensor's noise depend only on `bird_rng`: with another place or another
+    `place_rng`, every pixel that the bird covers fully stays the same.
 
     Args:
         species: a key of `SPECIES`.
