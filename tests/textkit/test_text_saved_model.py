@@ -98,17 +98,19 @@ def test_a_classifier_answers_as_the_model(tmp_path):
 
 def check_relevance(model, found, row, text, pair, target, name="explain", method="auto"):
     """The tokens are the text's, and their attributions those that `textkit.explain` sums over words."""
-    tokens = model.tokenizer.tokens(text, pair, SIZES["max_sequence_length"])
-    count = len(tokens)
-    assert found[f"{name}/tokens"][row].tolist() == [
-        *(token.text for token in tokens),
-        *[""] * (found[f"{name}/tokens"].shape[1] - count),
-    ]
-    assert found[f"{name}/offsets"][row, :count].tolist() == [[token.begin, token.end] for token in tokens]
+    whole = model.tokenizer.tokens(text, pair)
+    encoded = model.tokenizer.encode(
+        [text], None if pair is None else [pair], SIZES["max_sequence_length"], return_offsets=True
+    )
+    offsets = encoded["offsets"].numpy()[0]
+    count = len(offsets)
+    tokens = [token.decode() for token in model.tokenizer.to_tokens(encoded["token_ids"][0]).numpy()]
+    assert found[f"{name}/tokens"][row].tolist() == [*tokens, *[""] * (found[f"{name}/tokens"].shape[1] - count)]
+    assert found[f"{name}/offsets"][row, :count].tolist() == offsets.tolist()
     assert (found[f"{name}/offsets"][row, count:] == -1).all()
     attributions = found[f"{name}/attributions"][row]
     assert (attributions[count:] == 0).all()
-    if not any(token.word >= 0 for token in tokens) or len(model.tokenizer.tokens(text, pair)) > count:
+    if not any(token.word >= 0 for token in whole) or len(whole) > count:
         return  # nothing to explain, or cut
     seen = textkit.explain(model, text, pair, method=method, target=target)
     sums = np.array([sum(attributions[:count][np.array(seen.word_of_token) == word]) for word in range(len(seen.words))])
