@@ -238,7 +238,7 @@ def resample_table(table, old, new):
     placed = old.patch_tokens.num_placed
     if placed != new.patch_tokens.num_placed or table.shape[1] != new.config["hidden_dim"]:
         raise ValueError(
-            f"Expected positions of {placed} special tokens and width {table.shape[1]}. "
+            f"Expected the same special tokens and width: {placed} with a position, width {table.shape[1]}. "
             f"Received: {new.patch_tokens.num_placed} and {new.config['hidden_dim']}"
         )
     patches = resample_grid(table[placed:], old.patch_tokens.grid, new.patch_tokens.grid)

@@ -243,7 +243,7 @@ def explain(
     pictures = [read_image(photo) for photo in photos]
     is_array = out.suffix.lower() == ".npy"
     if is_array and len({picture.shape for picture in pictures}) > 1:
-        raise ValueError(f"Expected photos of one size for one array. Received: {[p.shape[:2] for p in pictures]}")
+        raise ValueError(f"Expected photos of the same size for .npy. Received: sizes={[p.shape[:2] for p in pictures]}")
     loaded = (ViTBackbone if backbone else ViTClassifier).from_preset(model)
     seen = []
     with progress_bar("explaining") as progress:

@@ -119,7 +119,7 @@ def dilate(masks, radius):
         reach = int((radius**2 - down**2) ** 0.5)
         source = slice(max(0, -down), height - max(0, down))
         target = slice(max(0, down), height - max(0, -down))
-        # The count of mask pixels in columns x - reach .. x + reach, from one cumulative sum along the row.
+        # Number of mask pixels in columns x - reach .. x + reach, from one cumulative sum along the row.
         padded = np.pad(masks[:, source], [(0, 0), (0, 0), (reach + 1, reach)])
         count = padded.cumsum(2, dtype="int32")
         grown[:, target] |= count[:, :, 2 * reach + 1 :] > count[:, :, :width]
@@ -162,14 +162,14 @@ def component_boxes(masks):
     """
     masks = np.asarray(masks, bool)
     height, width = masks.shape[1:]
-    # A column right of each mask and a row below it keep runs and masks apart in one long line.
+    # Flatten, with an extra column and row that separate rows and masks.
     line = np.pad(masks, [(0, 0), (0, 1), (0, 1)]).ravel()
     stride = width + 1
     turns = np.flatnonzero(np.diff(line, prepend=False))
     start, end = turns[::2], turns[1::2]
 
-    # A run touches, diagonals too, those of the next row that end at or after its start and start at or
-    # before its end: a range first .. last, as runs are sorted.
+    # Runs of the next row that touch a run (8-connected) end at or after its start and start at or before its
+    # end: a range first .. last, since runs are sorted.
     first = np.searchsorted(end, start + stride, "left")
     last = np.searchsorted(start, end + stride, "right")
     touching = np.maximum(last - first, 0)

@@ -97,5 +97,5 @@ def _tpu():
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(name)
     except (ValueError, tf.errors.OpError) as error:
-        raise ValueError(f"No TPU answers. Received: TPU_NAME={name}") from error
+        raise ValueError(f"Expected a TPU that can be reached. Received: TPU_NAME={name}") from error
     return tf.distribute.TPUStrategy(resolver)

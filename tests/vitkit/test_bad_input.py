@@ -43,7 +43,7 @@ ROWS = {
     ),
     "photos of two sizes for one array": (
         "explain photo.png wide.png --model model.keras --out x.npy",
-        r"photos of one size",
+        r"photos of the same size .*sizes=",
     ),
     # data
     "a corrupt picture, refused": (f"{TRAIN} --data spoilt --on-corrupt refuse", r"1 of 8 pictures .*crow.cut\.jpg"),

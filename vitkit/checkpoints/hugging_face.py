@@ -189,7 +189,7 @@ def _head_config(kind, theirs):
     if not any("ForImageClassification" in name for name in architectures):
         return {}
     pooling = "token_mean" if kind.startswith("dinov2") else "token"
-    if "DeiTForImageClassification" in architectures:  # not distilled: one head, although both tokens
+    if "DeiTForImageClassification" in architectures:  # trained without distillation: only one head
         pooling = "class_token"
     num_classes, class_names = read_class_names(theirs)
     return {"num_classes": num_classes, "pooling": pooling, "class_names": class_names}

@@ -44,7 +44,7 @@ def test_tpu_needs_a_tpu(monkeypatch):
 
     monkeypatch.setattr(tf.distribute.cluster_resolver.TPUClusterResolver, "connect", connect)
     monkeypatch.setenv("TPU_NAME", "node-3")
-    with pytest.raises(ValueError, match=r"No TPU answers. Received: TPU_NAME=node-3"):
+    with pytest.raises(ValueError, match=r"a TPU that can be reached. Received: TPU_NAME=node-3"):
         runtime.get_strategy("tpu")
 
 
