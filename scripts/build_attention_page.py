@@ -128,7 +128,7 @@ def main():
     parser.add_argument("--out", default="docs", type=pathlib.Path)
     parser.add_argument("--g2p", default="runs/g2p", type=pathlib.Path, help="folder of the two runs of scripts.train_g2p")
     parser.add_argument("--runs", default="runs/attention", type=pathlib.Path, help="folder of the models compared")
-    parser.add_argument("--smoke", type=pathlib.Path, metavar="FOLDER", help="tiny, and all below this folder: does it run?")
+    parser.add_argument("--smoke", type=pathlib.Path, metavar="FOLDER", help="quick check that it runs: tiny models, here")
     given = parser.parse_args()
     if given.smoke:
         build(given.smoke / "docs", given.smoke / "g2p", given.smoke / "attention", smoke=True)

@@ -96,7 +96,7 @@ def main():
     parser.add_argument("--out", default="runs/reviews", help="folder of the run")
     parser.add_argument("--strategy", default="none", help="none, mirrored, multi_worker or tpu")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    parser.add_argument("--smoke", action="store_true", help="few texts, one epoch: a quick check that it runs")
+    parser.add_argument("--smoke", action="store_true", help="quick check that it runs: few texts, one epoch")
     given = parser.parse_args()
     short = SMOKE if given.smoke else {}
     metrics = run(given.reviews, given.model, given.out, given.strategy, given.resume, **short)

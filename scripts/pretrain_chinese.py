@@ -202,7 +202,7 @@ def main():
     parser.add_argument("--pooling", choices=POOLINGS, default="token", help="what the classifier reads of a review")
     parser.add_argument("--with-reviews", action="store_true", help="pretrain on the training reviews too, without labels")
     parser.add_argument("--resume", action="store_true", help="go on from each run's last checkpoint")
-    parser.add_argument("--smoke", action="store_true", help="few lines, one epoch: a quick check that it runs")
+    parser.add_argument("--smoke", action="store_true", help="quick check that it runs: few lines, one epoch")
     given = parser.parse_args()
     short = SMOKE if given.smoke else {}
     options = {"strategy": given.strategy, "resume": given.resume, "pooling": given.pooling, **short}

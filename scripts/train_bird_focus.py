@@ -42,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="runs/bird_focus")
     parser.add_argument("--strategy", default="mirrored", help="none, mirrored, multi_worker or tpu")
-    parser.add_argument("--smoke", action="store_true", help="few pictures, one epoch: does it run?")
+    parser.add_argument("--smoke", action="store_true", help="quick check that it runs: few pictures, one epoch")
     arguments = parser.parse_args()
     for split, metrics in run(arguments.out, arguments.strategy, arguments.smoke).items():
         print(f"\n{split}\n{vitkit.evaluation.table(metrics)}")

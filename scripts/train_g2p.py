@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--out", help="folder of the run, runs/g2p/MODEL by default")
     parser.add_argument("--strategy", default="none", help="none, mirrored, multi_worker or tpu")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    parser.add_argument("--smoke", action="store_true", help="few words, one epoch: does it run?")
+    parser.add_argument("--smoke", action="store_true", help="quick check that it runs: few words, one epoch")
     given = parser.parse_args()
     metrics = run(given.model, given.out or f"runs/g2p/{given.model}", given.strategy, given.smoke, given.resume)
     training, test = metrics["training"], metrics["test"]

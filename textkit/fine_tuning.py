@@ -16,7 +16,7 @@ _RANGES = {
     "warmup": ("in [0, 0.5]", lambda value: 0 <= value <= 0.5),
     "patience": ("at least 1, or None", lambda value: value is None or value >= 1),
 }
-_OLD = ("last.keras", "report.json", "time.json")  # removed by a new run: they would be taken for its own
+_OLD = ("report.json", "time.json")  # removed by a new run: they would be taken for its own
 _KEPT = ("class_names", "pooling", "problem", "tokenizer")  # may not change on resume; the weights alone do not show it
 
 

@@ -176,10 +176,9 @@ def train(
 
 
 def _begin(folder, first_epoch, vocabularies, max_length):
-    """Removes an earlier run's models and writes the vocabularies; on resume, checks that they are those of the run."""
+    """Removes an earlier run's model and writes the vocabularies; on resume, checks that they are those of the run."""
     if not first_epoch:
-        for name in ("best.keras", "last.keras"):  # of an earlier run, perhaps with other vocabularies
-            (folder / name).unlink(missing_ok=True)
+        (folder / "best.keras").unlink(missing_ok=True)  # of an earlier run, perhaps with other vocabularies
         write_texts(folder, *vocabularies, max_length)
         return
     known = read_texts(folder)[:2]

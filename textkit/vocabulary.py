@@ -93,7 +93,7 @@ class Vocabulary(tf.Module):
             raise ValueError(f"Expected a size above {len(_SPECIAL)}, the number of special ids. Received: {size=}")
         texts = list(texts)
         if not any(text.strip() for text in texts):
-            raise ValueError(f"Expected texts to learn from. Received: {len(texts)} blank texts")
+            raise ValueError(f"Expected texts to learn from. Received: {len(texts)} texts, all blank")
         return cls(_KINDS[kind].learn(texts, size), kind)
 
     def encode(self, strings):

@@ -1,7 +1,5 @@
 """Training of a classifier, with checkpoints, logs and a summary; TensorFlow only."""
 
-import pathlib
-
 import keras
 
 from shared_layers.runtime import (
@@ -9,7 +7,6 @@ from shared_layers.runtime import (
     WarmupCosine,
     check_ranges,
     fit_run,
-    is_chief,
     make_optimizer,
 )
 from vitkit.datasets import pipeline
@@ -136,12 +133,6 @@ def train(
         return pipeline(train_source.dataset, training=True, first_epoch=first_epoch, **given, **drawn).map(one_hot)
 
     checks = pipeline(validation_source.dataset, training=False, **given).map(one_hot)
-    folder = pathlib.Path(folder)
-
-    def begin(first_epoch):
-        if not first_epoch and is_chief(model.distribute_strategy):
-            (folder / "last.keras").unlink(missing_ok=True)  # left by an earlier run: a later resume would continue that run
-
     return fit_run(
         model,
         batches,
@@ -149,7 +140,6 @@ def train(
         folder,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
-        begin=begin,
         resume=resume,
         progress=progress,
     )

@@ -7,6 +7,7 @@ import keras
 import rich.console
 
 from shared_layers.runtime.callbacks import Progress, SafeCheckpoint, StopOnNaN
+from shared_layers.runtime.strategy import is_chief
 
 
 def fit_run(
@@ -58,6 +59,8 @@ def fit_run(
     checkpoint = SafeCheckpoint(folder, monitor=monitor, mode=mode, patience=patience)
     first_epoch = checkpoint.resume(model) if resume else 0
     folder.mkdir(parents=True, exist_ok=True)
+    if not first_epoch and is_chief(model.distribute_strategy):
+        (folder / "last.keras").unlink(missing_ok=True)  # left by an earlier run: a later resume would continue that run
     if begin is not None:
         begin(first_epoch)
     averages = getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema

@@ -522,7 +522,7 @@ class TestLearn:
         ("texts", "kind", "size", "match"),
         [
             (["a"], "word", 100, r"Unknown kind; did you mean 'wordpiece'"),
-            (["", " "], "bytes", 400, r"texts to learn from\. Received: 2 blank texts"),
+            (["", " "], "bytes", 400, r"texts to learn from\. Received: 2 texts, all blank"),
             (["ab"], "wordpiece", 9, r"a size above 9, the special tokens and characters\. Received: size=9"),
             (["ab"], "bytes", 261, r"a size above 261, .*size=261"),
             (ENGLISH, "sentencepiece", 10, r"a size to learn subwords with: .*size=10"),

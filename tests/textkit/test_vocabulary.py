@@ -226,7 +226,7 @@ class TestEverywhere:
 
     @pytest.mark.parametrize("kind", ["characters", "words", "subwords"])
     def test_learning_from_nothing_is_refused(self, kind):
-        with pytest.raises(ValueError, match=r"texts to learn from. Received: 2 blank texts"):
+        with pytest.raises(ValueError, match=r"texts to learn from. Received: 2 texts, all blank"):
             Vocabulary.learn(["", " "], kind)
         with pytest.raises(ValueError, match=r"a size above 4, the number of special ids. Received: size=4"):
             Vocabulary.learn(["a"], kind, 4)

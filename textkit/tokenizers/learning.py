@@ -33,7 +33,7 @@ def learn(texts, kind, size, lower_case):
         raise unknown_name("kind", kind, _LEARNERS)
     texts = list(texts)
     if not any(text.strip() for text in texts):
-        raise ValueError(f"Expected texts to learn from. Received: {len(texts)} blank texts")
+        raise ValueError(f"Expected texts to learn from. Received: {len(texts)} texts, all blank")
     return {"kind": kind, **_LEARNERS[kind](texts, size, lower_case)}
 
 
