@@ -40,7 +40,7 @@ def build(out, g2p, runs, smoke=False, report=print):
         g2p: `pathlib.Path`, the folder of the two runs of `scripts.train_g2p`.
         runs: `pathlib.Path`, a folder for the models that are compared.
         smoke: bool, tiny models and few examples, those below `g2p` not even trained: what is measured means nothing.
-        report: callable of str, told what is going on.
+        report: callable of str, called with each stage's name.
 
     Raises:
         OSError: a run is missing.
