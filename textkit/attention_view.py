@@ -231,6 +231,7 @@ def _set_out(explanation):
         "words": _words(explanation),
         "num_first": explanation.num_first,
         "answer": explanation.answer,
+        "word": explanation.word,
         "explained": explanation.explained,
         "method": explanation.method.replace("_", " "),
         "signed": explanation.signed,

@@ -190,6 +190,18 @@ def test_a_layer_and_a_head_are_chosen_with_the_mouse(opened):
     assert not any(numbers(browser, "to") + numbers(browser, "from"))
 
 
+def test_the_lines_of_the_word_in_question_are_shown_first(opened):
+    explanation = make(TEXT, word=2)
+    weights = loops(explanation, [0, 1], [0, 1, 2])
+    browser = opened(explanation, make(TEXT, word=1))
+    assert numbers(browser, "to")[:5] == written(weights[2])
+    browser.click(".head label", 2)  # the first is the mean
+    assert numbers(browser, "to")[:5] == written(loops(explanation, [0, 1], [1])[2])
+    assert any(numbers(browser, "to")[6:])
+    browser.click("h1", 0)
+    assert not any(numbers(browser, "to"))
+
+
 def test_what_was_clicked_stays_and_the_strongest_line_is_darkest(opened):
     explanation = make(TEXT)
     browser = opened(explanation)
