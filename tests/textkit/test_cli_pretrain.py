@@ -33,7 +33,7 @@ ROWS = {
     ),
     "no time": (f"pretrain text.txt {SMALL} --minutes 0 --tokenizer tokenizer --out x", r"above 0, or None.*minutes=0"),
     "all masked": (
-        f"pretrain text.txt {SMALL} --mask-share 1 --tokenizer tokenizer --out x",
+        f"pretrain text.txt {SMALL} --mask-selection-rate 1 --tokenizer tokenizer --out x",
         r"in \(0, 1\).*mask_selection_rate=1",
     ),
     "a beam of an encoder": (

@@ -45,7 +45,7 @@ def pretrain(
     minutes: Annotated[float | None, typer.Option(help="Stop after this many minutes, even if epochs remain.")] = None,
     batch_tokens: options.BatchTokens = 4096,
     max_length: Annotated[int, typer.Option(help="Longest row, in tokens.", min=3)] = 128,
-    mask_share: Annotated[float, typer.Option(help="Fraction of the tokens to predict.")] = 0.15,
+    mask_selection_rate: Annotated[float, typer.Option(help="Fraction of the tokens to predict.")] = 0.15,
     whole_words: Annotated[
         bool, typer.Option("--whole-words", help="Mask whole words: all tokens between two spaces together.")
     ] = False,
@@ -92,7 +92,7 @@ def pretrain(
     given = {
         "batch_tokens": batch_tokens,
         "max_length": max_length,
-        "mask_selection_rate": mask_share,
+        "mask_selection_rate": mask_selection_rate,
         "whole_words": whole_words,
     }
     summary = fit(
