@@ -18,18 +18,18 @@ COUNTS = {"train": 40_000, "validation": 600, "test": 3000}
 BETWEEN = "_"  # among the sounds, where one word ends and the next begins
 
 
-def phrases(words, counts=None):
+def phrases(words, counts):
     """Strings words together at random, as many phrases of each length.
 
     Args:
         words: `textkit.datasets.Pairs` of words; those with several pronunciations are left out.
-        counts: dict {split: int}, how many phrases; `COUNTS` by default.
+        counts: dict {split: int}, how many phrases.
 
     Returns:
         `Pairs`: "cat the", ["K AE T _ DH AH"]. No word of one split is in another.
     """
     chance, splits = np.random.default_rng(0), {}
-    for split, count in (counts or COUNTS).items():
+    for split, count in counts.items():
         known = [(word, right[0]) for word, right in getattr(words, split) if len(right) == 1]
         splits[split] = []
         for number in range(count):
@@ -48,8 +48,8 @@ def measure(translators, examples):
 
     Returns:
         dict: "threshold", the number of letters from which on phrases are the longest tenth, as nearly as lengths allow;
-        "share", of all phrases, that they are; "words" and "longest_words", how many were tried for each number of words in
-        a phrase, and at each place of the phrases with most; and "models", {name: dict of "by_length", "by_place" (lists),
+        "share", of all phrases, that they are; "words", how many were tried for each number of words in a phrase;
+        "longest_phrases", how many phrases have most words; and "models", {name: dict of "by_length", "by_place" (lists),
         "longest" and "others"}, shares of words right, in 0 .. 1.
     """
     lengths = np.array([len(phrase) for phrase, _ in examples])
@@ -79,7 +79,7 @@ def measure(translators, examples):
         "threshold": int(threshold),
         "share": shares[threshold],
         "words": [int(length * (num_words == length).sum()) for length in np.unique(num_words)],
-        "longest_words": [int((num_words == most).sum())] * int(most),
+        "longest_phrases": int((num_words == most).sum()),
         "models": models,
     }
 
@@ -90,12 +90,12 @@ def draw_lengths(path, measured):
     def fill(panels):
         sides = (
             ("by_length", "words", "words right, %", "words in the phrase"),
-            ("by_place", "longest_words", f"words right, %, in phrases of {MOST_WORDS}", "place of the word"),
+            ("by_place", "longest_phrases", f"words right, %, in phrases of {MOST_WORDS}", "place of the word"),
         )
         for axes, (key, count, title, label) in zip(panels, sides, strict=True):
             for name, (model, colour) in MODELS.items():
                 values = np.array(measured["models"][name][key])
-                error = 2 * np.sqrt(values * (1 - values) / measured[count])
+                error = 2 * np.sqrt(values * (1 - values) / np.array(measured[count]))
                 places = np.arange(1, 1 + len(values))
                 axes.plot(places, 100 * values, color=colour, label=model)
                 low, high = (100 * (values + sign * error) for sign in (-1, 1))

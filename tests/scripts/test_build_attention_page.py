@@ -80,7 +80,7 @@ def test_words_are_counted_by_length_and_place():
     examples += [("ab cd ef", ["A B _ C D _ E F"])] * 7 + [("ab cde fgh ijkl", ["A B _ C D E _ F G H _ I J K L"])]
     measured = lengths.measure({"forgetful": Forgetful(), "mute": Mute()}, examples)
     assert (measured["threshold"], measured["share"]) == (15, 1 / 10)
-    assert (measured["words"], measured["longest_words"]) == ([1, 2, 21, 4], [1, 1, 1, 1])
+    assert (measured["words"], measured["longest_phrases"]) == ([1, 2, 21, 4], 1)
     scores = measured["models"]["forgetful"]
     assert scores["by_length"] == [1, 1, 2 / 3, 1 / 2]
     assert scores["by_place"] == [0, 0, 1, 1]
